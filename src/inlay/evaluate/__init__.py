@@ -1,0 +1,1 @@
+"""Measuring: retrieval, words, and the report that shows it."""

@@ -1,0 +1,182 @@
+"""Files on disk: written whole or not at all, checked by sha256, kept inside their folder, locked for one writer."""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from inlay.errors import InputError
+
+CHECKSUMS = "checksums.json"
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path` that replaces it when the block ends well, and is removed when it does not.
+
+    The content is fsynced before the rename and the folder after it: a reader, or a machine that loses power, finds the
+    old file or the new one, never a mix. A full disk is an InputError that names the path.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        with _disk_errors(path):
+            yield temporary
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
+            fsync_folder(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary folder that becomes `path` when the block ends well; an existing `path` is replaced whole."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
+    try:
+        with _disk_errors(path):
+            yield temporary
+            for file in sorted(temporary.rglob("*")):
+                if file.is_file():
+                    with open(file, "rb+") as opened:
+                        os.fsync(opened.fileno())
+            os.chmod(temporary, 0o777 & ~_umask())
+            old = temporary.with_suffix(".old")
+            if path.exists():
+                os.replace(path, old)
+            os.replace(temporary, path)
+            fsync_folder(path.parent)
+            shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: str | Path, tree: Any) -> None:
+    """Write a JSON tree atomically; NaN is refused, since no other reader of JSON would take it."""
+    write_text(path, json.dumps(tree, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """The tree in a JSON file; a file that is missing or is no JSON is an InputError that says where it breaks."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{path}: not JSON ({error}); the file is damaged or of another kind") from None
+
+
+def sha256(path: str | Path) -> str:
+    """The file's sha256 in hexadecimal, read in blocks of 1 MB."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_checksums(folder: str | Path) -> None:
+    """Record the sha256 of every file under the folder in its `checksums.json`."""
+    folder = Path(folder)
+    files = sorted(f for f in folder.rglob("*") if f.is_file() and f.name != CHECKSUMS)
+    write_json(folder / CHECKSUMS, {f.relative_to(folder).as_posix(): sha256(f) for f in files})
+
+
+def verify_checksums(folder: str | Path) -> int:
+    """Check every file against `checksums.json` and return how many were checked; 0 where there is no such file.
+
+    Raises InputError naming the first file that is missing or whose bytes changed.
+    """
+    folder = Path(folder)
+    if not (folder / CHECKSUMS).exists():
+        return 0
+    expected = read_json(folder / CHECKSUMS)
+    if not isinstance(expected, dict):
+        raise InputError(f"{folder / CHECKSUMS}: must be a table of file names and sha256 sums; the folder is damaged")
+    for name, digest in expected.items():
+        file = contained(folder, name)
+        if not file.is_file():
+            raise InputError(f"{file}: missing, but listed in {CHECKSUMS}; copy the folder again or fit it anew")
+        if sha256(file) != digest:
+            raise InputError(f"{file}: its bytes changed since it was written (sha256 differs); copy it again")
+    return len(expected)
+
+
+def contained(root: str | Path, name: str) -> Path:
+    """The path of `name` inside `root`; a name that leads out of it (`..`, absolute, a link) is an InputError."""
+    base = Path(root).resolve()
+    path = (base / name).resolve()
+    if path != base and base not in path.parents:
+        raise InputError(f"{name!r} leads out of {root}; names must stay inside the folder")
+    return Path(root) / name
+
+
+def claim_output(path: str | Path, *, force: bool) -> Path:
+    """The path, once it is certain that nothing will be overwritten unasked: absent, an empty folder, or `force`."""
+    path = Path(path)
+    taken = any(path.iterdir()) if path.is_dir() else path.exists()
+    if taken and not force:
+        kind = "is a folder that is not empty" if path.is_dir() else "exists"
+        raise InputError(f"{path} {kind}; give another --out, or --force to replace it")
+    return path
+
+
+@contextlib.contextmanager
+def lock(folder: str | Path) -> Iterator[None]:
+    """Hold the folder for one writer; a second writer gets an InputError at once. The system frees it when we die."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise InputError(f"{folder} is being written by another process; wait for it or give another --out") from None
+        yield
+    finally:
+        os.close(handle)
+
+
+def fsync_folder(folder: Path) -> None:
+    """Make a rename in the folder last."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
+def _disk_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise InputError(f"{path}: the disk is full; what was there before is kept; free some space") from error
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,1 @@
+"""Finding: dense, lexical and fused ranking."""

@@ -1,0 +1,1 @@
+"""Text in: documents, cleaning, duplicates, words, pairs, named data sets."""
