@@ -1,6 +1,7 @@
 """Files on disk: written whole or not at all, checked by sha256, kept inside their folder, locked for one writer."""
 
 import contextlib
+import ctypes
 import errno
 import fcntl
 import hashlib
@@ -43,7 +44,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary folder that becomes `path` when the block ends well; an existing `path` is replaced whole."""
+    """Yield a temporary folder that becomes `path` when the block ends well; an existing `path` is replaced whole.
+
+    On Linux old and new change places in one step, so that there is no moment without a whole folder at `path`.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
@@ -55,12 +59,12 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
                     with open(file, "rb+") as opened:
                         os.fsync(opened.fileno())
             os.chmod(temporary, 0o777 & ~_umask())
-            old = temporary.with_suffix(".old")
+            fsync_folder(temporary)
             if path.exists():
-                os.replace(path, old)
-            os.replace(temporary, path)
+                _exchange(temporary, path)
+            else:
+                os.replace(temporary, path)
             fsync_folder(path.parent)
-            shutil.rmtree(old, ignore_errors=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -82,7 +86,7 @@ def read_json(path: str | Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: not JSON ({error}); the file is damaged or of another kind") from None
 
 
@@ -151,7 +155,9 @@ def lock(folder: str | Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise InputError(f"{folder} is being written by another process; wait for it or give another --out") from None
+            raise InputError(
+                f"{folder} is being written by another process; wait for it or give another --out"
+            ) from None
         yield
     finally:
         os.close(handle)
@@ -164,6 +170,18 @@ def fsync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _exchange(first: Path, second: Path) -> None:
+    """Let two paths change places; in one step where the system and the file system know how."""
+    exchange = getattr(ctypes.CDLL(None), "renameat2", None)
+    here, swap = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of the Linux headers
+    if exchange and exchange(here, os.fsencode(first), here, os.fsencode(second), swap) == 0:
+        return
+    aside = first.with_suffix(".old")
+    os.replace(second, aside)
+    os.replace(first, second)
+    os.replace(aside, first)
 
 
 @contextlib.contextmanager
