@@ -1,0 +1,246 @@
+"""Skip-gram with negative sampling: the loops over a corpus, as pure functions on arrays.
+
+One set of noise words is drawn for each centre word and shared by all its neighbours, so that an update is a small
+matrix product (neighbours × outputs) and not a dot product per pair. It is done in tiles of 2 neighbours × 6 outputs,
+whose twelve sums stay in registers.
+"""
+
+# V words, W floats of a row that are used (a multiple of 8), M neighbours of a centre, T = 8 slots a tile of 6 outputs:
+# the two last slots of a tile are unused. `inputs` and `outputs` are (V, >= W) float32, zero beyond the dimension.
+# r: a 64-bit random number, of which the upper half is compared with a probability times 2**32.
+
+from typing import Any
+
+import numpy as np
+from numba import float32, int64, uint32, uint64
+
+from inlay.vectors.compiled import compiled
+from inlay.vectors.simd import fma, load, plus, prefetch, sigmoid, spread, store, sums, zero
+
+TILE = 6
+"""Outputs in a tile: with 2 neighbours, as many sums as 16 registers hold."""
+SLOTS = 8
+"""Places that a tile takes in the arrays of outputs, so that its errors are one register."""
+PIECE = 1024
+"""Words of a sentence that are kept at a time; a window never reaches over the end of a piece."""
+_LINE = 16
+"""Floats in a cache line."""
+
+
+@compiled
+def next_random(state: Any) -> Any:
+    """The next 64 random bits; `state` is one uint64 that is not zero (xorshift64*, Vigna 2016, arXiv:1402.6246)."""
+    x = state[0]
+    x ^= x >> uint64(12)
+    x ^= x << uint64(25)
+    x ^= x >> uint64(27)
+    state[0] = x
+    return x * uint64(0x2545F4914F6CDD1D)
+
+
+@compiled
+def alias_table(shares: Any) -> Any:
+    """(V, 2) uint32: for each word the share of its own column, times 2**32, and the word that fills up the column.
+
+    `shares` (V,) are probabilities. A draw takes two looks, whatever V is (Walker 1977; Vose 1991).
+    """
+    n = len(shares)
+    full = shares / shares.sum() * n
+    table = np.empty((n, 2), np.uint32)
+    small, large = np.empty(n, np.int64), np.empty(n, np.int64)
+    n_small = n_large = 0
+    for word in range(n):
+        table[word, 0], table[word, 1] = 0xFFFFFFFF, word
+        if full[word] < 1:
+            small[n_small] = word
+            n_small += 1
+        else:
+            large[n_large] = word
+            n_large += 1
+    while n_small and n_large:
+        n_small -= 1
+        poor, rich = small[n_small], large[n_large - 1]
+        table[poor, 0], table[poor, 1] = uint32(full[poor] * 4294967295.0), rich
+        full[rich] -= 1 - full[poor]
+        if full[rich] < 1:
+            n_large -= 1
+            small[n_small] = rich
+            n_small += 1
+    return table
+
+
+@compiled
+def draw(noise: Any, state: Any) -> Any:
+    """A word drawn from an alias table."""
+    r = next_random(state)
+    word = int64(((r >> uint64(32)) * uint64(len(noise))) >> uint64(32))
+    if (r & uint64(0xFFFFFFFF)) <= uint64(noise[word, 0]):
+        return word
+    return int64(noise[word, 1])
+
+
+@compiled
+def errors(inputs: Any, rows: Any, m: Any, outputs: Any, outs: Any, step: Any, g: Any, width: Any) -> None:
+    """g[c, t] = step[0, t] + step[1, t] · σ(h_c · o_t) for the m neighbours h_c and the outputs o_t.
+
+    `rows` (≥ m + 1,) are the neighbours' rows in `inputs`, `outs` (a multiple of T,) the outputs' rows in `outputs`.
+    """
+    if m & 1:
+        rows[m] = rows[m - 1]  # an odd one is scored twice: cheaper than a second kernel
+    for s in range(0, len(outs), SLOTS):
+        r0, r1, r2, r3, r4, r5 = outs[s], outs[s + 1], outs[s + 2], outs[s + 3], outs[s + 4], outs[s + 5]
+        base, slope = load(step, 0, s), load(step, 1, s)
+        for c in range(0, m, 2):
+            a, b = rows[c], rows[c + 1]
+            a0 = a1 = a2 = a3 = a4 = a5 = zero()
+            b0 = b1 = b2 = b3 = b4 = b5 = zero()
+            for d in range(0, width, SLOTS):
+                x, y = load(inputs, a, d), load(inputs, b, d)
+                o = load(outputs, r0, d)
+                a0, b0 = fma(x, o, a0), fma(y, o, b0)
+                o = load(outputs, r1, d)
+                a1, b1 = fma(x, o, a1), fma(y, o, b1)
+                o = load(outputs, r2, d)
+                a2, b2 = fma(x, o, a2), fma(y, o, b2)
+                o = load(outputs, r3, d)
+                a3, b3 = fma(x, o, a3), fma(y, o, b3)
+                o = load(outputs, r4, d)
+                a4, b4 = fma(x, o, a4), fma(y, o, b4)
+                o = load(outputs, r5, d)
+                a5, b5 = fma(x, o, a5), fma(y, o, b5)
+            store(g, c, s, fma(slope, sigmoid(sums(a0, a1, a2, a3, a4, a5)), base))
+            store(g, c + 1, s, fma(slope, sigmoid(sums(b0, b1, b2, b3, b4, b5)), base))
+
+
+@compiled
+def update(inputs: Any, rows: Any, m: Any, outputs: Any, outs: Any, g: Any, width: Any) -> None:
+    """h_c += Σ_t g[c, t] · o_t and o_t += Σ_c g[c, t] · h_c, tile after tile.
+
+    A row that stands twice among `rows` or `outs` gets both of its updates.
+    """
+    for s in range(0, len(outs), SLOTS):
+        r0, r1, r2, r3, r4, r5 = outs[s], outs[s + 1], outs[s + 2], outs[s + 3], outs[s + 4], outs[s + 5]
+        for d in range(0, width, SLOTS):
+            o0, o1, o2 = load(outputs, r0, d), load(outputs, r1, d), load(outputs, r2, d)
+            o3, o4, o5 = load(outputs, r3, d), load(outputs, r4, d), load(outputs, r5, d)
+            e0 = e1 = e2 = e3 = e4 = e5 = zero()
+            for c in range(m):
+                h = load(inputs, rows[c], d)
+                w = spread(g, c, s)
+                even, e0 = fma(w, o0, h), fma(w, h, e0)
+                w = spread(g, c, s + 1)
+                odd, e1 = fma(w, o1, zero()), fma(w, h, e1)  # two chains of sums, each half as long to wait for
+                w = spread(g, c, s + 2)
+                even, e2 = fma(w, o2, even), fma(w, h, e2)
+                w = spread(g, c, s + 3)
+                odd, e3 = fma(w, o3, odd), fma(w, h, e3)
+                w = spread(g, c, s + 4)
+                even, e4 = fma(w, o4, even), fma(w, h, e4)
+                w = spread(g, c, s + 5)
+                odd, e5 = fma(w, o5, odd), fma(w, h, e5)
+                store(inputs, rows[c], d, plus(even, odd))
+            store(outputs, r0, d, plus(load(outputs, r0, d), e0))
+            store(outputs, r1, d, plus(load(outputs, r1, d), e1))
+            store(outputs, r2, d, plus(load(outputs, r2, d), e2))
+            store(outputs, r3, d, plus(load(outputs, r3, d), e3))
+            store(outputs, r4, d, plus(load(outputs, r4, d), e4))
+            store(outputs, r5, d, plus(load(outputs, r5, d), e5))
+
+
+@compiled
+def choose_outputs(centre: Any, negatives: Any, rate: Any, weight: Any, outs: Any, step: Any) -> None:
+    """Fill the slots: the centre, to be raised by rate · (1 - σ); the negatives, to be lowered by rate · weight · σ.
+
+    A negative that happens to be the centre, and a slot that is left over, get a step of zero: then any row will do.
+    """
+    outs[:] = centre
+    step[:] = 0
+    step[0, 0], step[1, 0] = rate, -rate
+    for k in range(len(negatives)):
+        slot = (k + 1) // TILE * SLOTS + (k + 1) % TILE
+        outs[slot] = negatives[k]
+        if negatives[k] != centre:
+            step[1, slot] = -rate * weight
+
+
+@compiled
+def next_piece(tokens: Any, at: Any, keep: Any, state: Any, piece: Any) -> Any:
+    """Copy the words from `at` to the end of the sentence into `piece`, as many as `keep` lets pass and it holds.
+
+    `tokens` (n,) int32 with -1 between sentences; `keep` (V,) uint32 is each word's chance to stay, times 2**32.
+    Returns how many words were copied, and where the next piece begins.
+    """
+    n = 0
+    while at < len(tokens) and n < len(piece):
+        word = tokens[at]
+        at += 1
+        if word < 0:
+            break
+        if (next_random(state) >> uint64(32)) <= uint64(keep[word]):
+            piece[n] = word
+            n += 1
+    return n, at
+
+
+@compiled
+def fetch(table: Any, row: Any, width: Any) -> None:
+    """Bring a row into the cache while there is other work to do."""
+    for d in range(0, width, _LINE):
+        prefetch(table, row, d)
+
+
+@compiled
+def skipgram(
+    tokens: Any,  # (n,) int32, -1 between sentences
+    begin: Any,
+    end: Any,
+    rates: Any,  # (2,) float64: the learning rate at `begin` and at `end`, linear between them
+    keep: Any,  # (V,) uint32
+    noise: Any,  # (V, 2) uint32, an alias table
+    inputs: Any,
+    outputs: Any,
+    width: Any,
+    window: Any,
+    drawn: Any,  # noise words for each centre
+    weight: Any,  # float: how often each of them counts
+    state: Any,  # (1,) uint64
+) -> int:
+    """Train on the sentences that begin in tokens[begin:end], changing both tables; returns where the next one begins.
+
+    Each word in turn is the centre. A reach is drawn from 1 .. window; every neighbour within it predicts the centre
+    against the noise. Over a corpus this is the same sum as the centre predicting its neighbours, since each pair of
+    words is met from both sides.
+    """
+    n_slots = (drawn + TILE) // TILE * SLOTS
+    piece = np.empty(PIECE, np.int32)
+    rows = np.empty(2 * window + 2, np.int64)
+    outs = np.empty(n_slots, np.int64)
+    step = np.empty((2, n_slots), np.float32)
+    g = np.empty((2 * window + 2, n_slots), np.float32)
+    negatives = np.empty(drawn, np.int64)
+    for k in range(drawn):
+        negatives[k] = draw(noise, state)
+
+    at = begin
+    while at < end:
+        rate = float32(rates[0] + (rates[1] - rates[0]) * (at - begin) / (end - begin))
+        n, at = next_piece(tokens, at, keep, state, piece)
+        for p in range(n):
+            reach = 1 + int64(((next_random(state) >> uint64(32)) * uint64(window)) >> uint64(32))
+            m = 0
+            for q in range(max(0, p - reach), min(n, p + reach + 1)):
+                if q != p:
+                    rows[m] = piece[q]
+                    m += 1
+            if m == 0:
+                continue
+            choose_outputs(piece[p], negatives, rate, float32(weight), outs, step)
+            for k in range(drawn):  # the next centre's, so that they are on their way while this one is worked on
+                negatives[k] = draw(noise, state)
+                fetch(outputs, negatives[k], width)
+            if p + window + 2 < n:
+                fetch(inputs, piece[p + window + 2], width)
+                fetch(outputs, piece[p + 2], width)
+            errors(inputs, rows, m, outputs, outs, step, g, width)
+            update(inputs, rows, m, outputs, outs, g, width)
+    return at

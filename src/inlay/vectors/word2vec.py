@@ -1,0 +1,220 @@
+"""word2vec: skip-gram with negative sampling (Mikolov et al. 2013, arXiv:1310.4546), trained by compiled kernels."""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inlay.errors import InputError
+from inlay.live import Live
+from inlay.vectors.vocabulary import Encoded, LineFiles, Vocabulary, read
+from inlay.vectors.wordvectors import WordVectors
+
+# V words, D dimensions, n tokens; W = D rounded up to whole registers of 8 floats
+
+_CHUNK = 100_000
+"""Tokens that a kernel works on before it looks up: the live line moves and Ctrl-C is heard between two chunks."""
+
+_LINE = 16
+"""Floats in a cache line: each row begins on one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Word2Vec:
+    """How to train: the usual values of word2vec, each checked when training begins."""
+
+    dim: int = 100
+    """Length of a word's vector."""
+    window: int = 5
+    """Farthest neighbour that counts; each centre draws its own reach from 1 to this."""
+    negative: int = 5
+    """Weight of the noise: as many noise words stand against each true pair."""
+    drawn: int | None = None
+    """Noise words drawn for a centre, each of weight negative / drawn, for all its neighbours; None: negative."""
+    noise_exponent: float = 0.75
+    """Noise words are drawn in proportion to frequency to this power."""
+    sample: float = 1e-3
+    """Words above this share of the text are thinned out; 0 keeps all."""
+    alpha: float = 0.025
+    """Learning rate at the start."""
+    min_alpha: float = 1e-4
+    """Learning rate at the end; linear between."""
+    epochs: int = 5
+    """Times through the text."""
+    min_count: int = 5
+    """Rarer words are left out."""
+    max_vocab: int | None = None
+    """Keep only this many of the most frequent words."""
+    threads: int = 1
+    """Threads that write the same tables without locks; with one, the same seed gives the same bits."""
+    seed: int = 0
+    """Of the first vectors, the thinning, the reaches and the noise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where a training stands."""
+
+    words: int
+    """Words trained on so far, over all epochs."""
+    total: int
+    """Words to train on, over all epochs."""
+
+
+def train(
+    source: Iterable[Sequence[str]] | LineFiles | Encoded,
+    config: Word2Vec = Word2Vec(),
+    *,
+    start: WordVectors | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> WordVectors:
+    """The vectors of the words in the source, most frequent first, with the table of context vectors beside them.
+
+    `source` gives sentences as lists of words and is read once; LineFiles and an Encoded corpus are faster. Words known
+    to `start` begin with its vectors. The live line shows words per second and the time left. Raises InputError for a
+    value out of range, a vocabulary too small to draw noise from, and a training that diverged.
+    """
+    _check(config)
+    if isinstance(source, Encoded):
+        corpus = source
+    else:
+        corpus = read(source, min_count=config.min_count, max_vocab=config.max_vocab)
+    vocabulary = corpus.vocabulary
+    if config.negative >= len(vocabulary):
+        raise InputError(
+            f"negative={config.negative} needs more words than that, but the vocabulary has {len(vocabulary)}; "
+            f"give more text, a smaller min_count (now {config.min_count}) or a smaller negative"
+        )
+    rng = np.random.default_rng(config.seed)
+    inputs, outputs = _tables(vocabulary, config, start, rng)
+    with Live("word2vec", int(vocabulary.counts.sum()) * config.epochs, "words") as live:
+        for progress in _run(corpus, config, inputs, outputs, rng):
+            live.at(progress.words)
+            if on_progress:
+                on_progress(progress)
+    matrix, context = (np.ascontiguousarray(table[:, : config.dim]) for table in (inputs, outputs))
+    if not (np.isfinite(matrix).all() and np.isfinite(context).all()):
+        raise InputError(f"training diverged (vectors are not finite); take an alpha smaller than {config.alpha}")
+    return WordVectors(words=vocabulary.words, matrix=matrix, counts=vocabulary.counts, context=context)
+
+
+def _run(
+    corpus: Encoded,
+    config: Word2Vec,
+    inputs: NDArray[np.float32],
+    outputs: NDArray[np.float32],
+    rng: np.random.Generator,
+) -> Iterator[Progress]:
+    """Train both tables in place, and say a few times a second how far it is."""
+    from inlay.vectors.kernels import alias_table, skipgram
+
+    shares = corpus.vocabulary.counts / corpus.vocabulary.counts.sum()
+    noise = alias_table(shares**config.noise_exponent)
+    keep = (keep_probabilities(shares, config.sample) * 0xFFFFFFFF).astype(np.uint32)
+    drawn = config.drawn or config.negative
+    width = -(-config.dim // 8) * 8
+    stop = threading.Event()
+    stretches = _stretches(corpus.tokens, config.threads)
+    done = np.zeros(len(stretches))  # epochs, with their fractions, that each thread has behind it
+
+    def work(thread: int, tokens: NDArray[np.int32], state: NDArray[np.uint64]) -> None:
+        for epoch in range(config.epochs):
+            at = 0
+            while at < len(tokens) and not stop.is_set():
+                end = min(at + _CHUNK, len(tokens))
+                after = epoch + end / len(tokens)
+                rates = np.array([_rate(config, done[thread]), _rate(config, after)])
+                at = skipgram(
+                    tokens, at, end, rates, keep, noise, inputs, outputs,
+                    width, config.window, drawn, config.negative / drawn, state,
+                )  # fmt: skip
+                done[thread] = epoch + at / len(tokens)
+
+    total = int(corpus.vocabulary.counts.sum()) * config.epochs
+    with ThreadPoolExecutor(len(stretches)) as pool:
+        try:
+            running = {
+                pool.submit(work, thread, tokens, rng.integers(1, 2**64, 1, np.uint64))
+                for thread, tokens in enumerate(stretches)
+            }
+            while running:
+                finished, running = wait(running, timeout=0.1, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    future.result()
+                yield Progress(words=round(total * float(done.mean()) / config.epochs), total=total)
+        finally:
+            stop.set()
+
+
+def keep_probabilities(shares: NDArray[np.float64], sample: float) -> NDArray[np.float64]:
+    """(V,) chance of each word to stay in the text: min(1, √(t/f) + t/f) for its share f and t = `sample`."""
+    if not sample:
+        return np.ones_like(shares)
+    ratio = sample / shares
+    return np.minimum(1, np.sqrt(ratio) + ratio)
+
+
+def _rate(config: Word2Vec, epochs_done: float) -> float:
+    return config.alpha - (config.alpha - config.min_alpha) * min(epochs_done / config.epochs, 1)
+
+
+def _stretches(tokens: NDArray[np.int32], threads: int) -> list[NDArray[np.int32]]:
+    """The corpus in about equal parts that begin where a sentence does, one a thread; fewer for a tiny corpus."""
+    starts = [0]
+    for thread in range(1, threads):
+        nominal = max(len(tokens) * thread // threads, starts[-1])
+        ends = np.flatnonzero(tokens[nominal : nominal + 100_000] < 0)
+        starts.append(nominal + int(ends[0]) + 1 if len(ends) else nominal)
+    parts = [tokens[a:b] for a, b in zip(starts, [*starts[1:], len(tokens)], strict=True)]
+    return [part for part in parts if len(part)]
+
+
+def _tables(
+    vocabulary: Vocabulary, config: Word2Vec, start: WordVectors | None, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """The tables (V, ≥ D) before training: small random inputs, zero outputs, `start` where it knows the word."""
+    inputs, outputs = _aligned(len(vocabulary), config.dim), _aligned(len(vocabulary), config.dim)
+    for first in range(0, len(vocabulary), 4096):
+        block = inputs[first : first + 4096, : config.dim]
+        block[:] = (rng.random(block.shape, np.float32) - 0.5) / config.dim
+    if start is not None:
+        if start.dim != config.dim:
+            raise InputError(f"dim={config.dim}, but the vectors to start from have {start.dim}; set dim={start.dim}")
+        known = [word for word in vocabulary.words if word in start]
+        here = [vocabulary.index[word] for word in known]
+        there = [start.index[word] for word in known]
+        inputs[here, : config.dim] = start.matrix[there]
+        if start.context is not None:
+            outputs[here, : config.dim] = start.context[there]
+    return inputs, outputs
+
+
+def _aligned(rows: int, dim: int) -> NDArray[np.float32]:
+    """(rows, D or a little more) zeros; each row begins on a cache line."""
+    width = -(-dim // _LINE) * _LINE
+    room = np.zeros(rows * width + _LINE, np.float32)
+    first = -(room.ctypes.data // 4) % _LINE
+    return room[first : first + rows * width].reshape(rows, width)
+
+
+def _check(config: Word2Vec) -> None:
+    """Raise an InputError that names the first value that is out of range."""
+    rules: list[tuple[str, bool, str]] = [
+        ("dim", config.dim >= 1, "must be at least 1; 100 is usual"),
+        ("window", config.window >= 1, "must be at least 1; 5 is usual"),
+        ("negative", config.negative >= 1, "must be at least 1; 5 is usual"),
+        ("drawn", config.drawn is None or config.drawn >= 1, "must be at least 1, or None for as many as negative"),
+        ("noise_exponent", -10 <= config.noise_exponent <= 10, "must lie between -10 and 10; 0.75 is usual"),
+        ("sample", 0 <= config.sample <= 1, "must lie between 0 (keep all) and 1; 0.001 is usual"),
+        ("alpha", 0 < config.alpha <= 1, "must lie between 0 and 1; 0.025 is usual"),
+        ("min_alpha", 0 <= config.min_alpha <= config.alpha, f"must lie between 0 and alpha={config.alpha}"),
+        ("epochs", config.epochs >= 1, "must be at least 1; 5 is usual"),
+        ("threads", 1 <= config.threads <= 256, "must lie between 1 and 256"),
+        ("seed", config.seed >= 0, "must not be negative"),
+    ]
+    for name, holds, rule in rules:
+        if not holds:
+            raise InputError(f"{name}={getattr(config, name)} {rule}")
