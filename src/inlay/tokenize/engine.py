@@ -1,0 +1,91 @@
+"""The border to the `tokenizers` engine: what it refuses, and what makes it panic, is an InputError.
+
+A panic of the engine is a BaseException that `except Exception` lets through, and it writes to stderr by itself.
+"""
+
+import contextlib
+import os
+import re
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from inlay.errors import InputError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer as Engine
+
+MAX_FILE_MB = 100
+"""The largest tokenizer.json that is read; the largest vocabularies in use (256,000 tokens) take 35 MB."""
+
+_SAMPLES = ("", "a", "The cat sat on the mat, 3.14!", "机器学习 ﬁn ①", "emoji 👩‍👩‍👧 \u0301\u200d\ufffd", "aaaa" * 32)
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_stderr = threading.Lock()
+
+
+@contextlib.contextmanager
+def guarded(place: str | Path) -> Iterator[None]:
+    """Turn the engine's own errors and panics into an InputError; interrupts and other people's errors pass."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error) is Exception or type(error).__name__ == "PanicException":
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(f"{place}: the tokenizer engine refuses it ({reason}); train or copy it again") from None
+        raise
+
+
+def read(path: str | Path) -> "Engine":
+    """The engine in a tokenizer.json, tried on a few texts; truncation and padding that the file asks for are off.
+
+    Raises InputError for a file that is missing, too large, no tokenizer, or made to break the engine.
+    """
+    from tokenizers import Tokenizer as Engine
+
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; a tokenizer is a folder with a tokenizer.json, or that file")
+    if path.stat().st_size > MAX_FILE_MB << 20:
+        raise InputError(f"{path}: {path.stat().st_size >> 20} MB, but a tokenizer.json has {MAX_FILE_MB} MB at most")
+    with _without_stderr(), guarded(path):
+        engine = Engine.from_buffer(path.read_bytes())
+        engine.no_truncation()
+        engine.no_padding()
+        ids = engine.get_vocab(with_added_tokens=True).values()
+        if not ids:
+            raise InputError(f"{path}: has no tokens; train it again")
+        # Holes are normal, but an embedding table with a row for each id must not be made huge by one crafted id.
+        if max(ids) > 2 * len(ids) + 1000:
+            raise InputError(f"{path}: its highest id is {max(ids)}, but it has only {len(ids)} tokens; train it again")
+        for sample in _SAMPLES:
+            found = engine.encode(sample).ids + engine.encode(sample, add_special_tokens=False).ids
+            engine.decode(found)
+            if found and max(found) > max(ids):
+                raise InputError(f"{path}: gives id {max(found)}, which is no token of it; train it again")
+    return engine
+
+
+def readable(text: str) -> str:
+    """The text with each lone surrogate, which no encoding can hold, replaced by U+FFFD; the length stays."""
+    return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
+
+
+@contextlib.contextmanager
+def _without_stderr() -> Iterator[None]:
+    # Panics are printed from Rust, past sys.stderr. The lock keeps two loads from saving each other's redirection.
+    with _stderr:
+        try:
+            sys.stderr.flush()
+            saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+        except (OSError, ValueError, AttributeError):  # there is no stderr to keep clean
+            yield
+            return
+        try:
+            os.dup2(nowhere, 2)
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+            os.close(nowhere)
