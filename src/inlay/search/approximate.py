@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from inlay.errors import InputError, missing_extra
 
-GRAPH, KEYS = "graph.usearch", "graph.npy"
+GRAPH, KEYS = "graph.usearch", "graph.keys"
 _SPARE = 2
 """Candidates for each result wanted: the graph holds half precision, and the caller scores them again."""
 _LEAST = 64
@@ -62,15 +62,16 @@ class Graph:
 
     def save(self, folder: Path) -> None:
         """Write the graph's two files into an existing folder."""
-        self._graph.save(os.fspath(folder / GRAPH))
-        np.save(folder / KEYS, self._keys, allow_pickle=False)
+        # Through memory: writing by itself, usearch does not say when the disk is full.
+        (folder / GRAPH).write_bytes(self._graph.save())
+        (folder / KEYS).write_bytes(self._keys.astype("<i8").tobytes())
 
     @classmethod
     def load(cls, folder: Path, shape: tuple[int, int], *, mmap: bool) -> Self:
         """The graph saved in the folder for a matrix of this shape (N, D); InputError where it is for another."""
         usearch = _usearch()
         try:
-            keys = np.load(folder / KEYS, mmap_mode="r", allow_pickle=False)
+            keys = np.frombuffer((folder / KEYS).read_bytes(), "<i8").astype(np.int64)
             loaded = usearch.Index.restore(os.fspath(folder / GRAPH), view=mmap)
             fits = (len(loaded), loaded.ndim) == shape and np.array_equal(np.sort(np.asarray(loaded.keys)), keys)
         except (ValueError, TypeError, AttributeError, OSError, EOFError, RuntimeError) as error:
@@ -78,7 +79,7 @@ class Graph:
         if not fits:
             raise InputError(f"{folder / GRAPH}: is not the graph of {shape} vectors; build the index anew")
         graph = cls.__new__(cls)
-        graph._graph, graph._keys, graph._fixed = loaded, np.array(keys), mmap
+        graph._graph, graph._keys, graph._fixed = loaded, keys, mmap
         return graph
 
     def _changeable(self) -> Any:

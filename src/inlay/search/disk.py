@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +56,9 @@ def write(
     """Write ids (N) and vectors (N, D) atomically in place of what was there."""
     header = Header(dim=vectors.shape[1], count=len(ids), approximate_above=approximate_above, graph=graph is not None)
     with atomic_folder(folder) as part:
-        np.save(part / VECTORS, vectors, allow_pickle=False)
+        with open(part / VECTORS, "wb") as file:
+            # Into a plain writer: given a real file, numpy's error on a full disk does not say that it is full.
+            np.save(SimpleNamespace(write=file.write), vectors, allow_pickle=False)
         # ASCII, since an id made of an undecodable file name cannot be written as UTF-8.
         (part / IDS).write_text("".join(json.dumps(id) + "\n" for id in ids), encoding="ascii", newline="\n")
         if graph:
