@@ -25,7 +25,8 @@ def build(
     """The engine whose token `len(specials) + i` is `words[i]`, then the pieces, then all their single characters.
 
     Chinese and Japanese words also get a `##` twin, as no space shows where they begin: the longest known word is taken
-    from left to right. Runs of unknown characters become [UNK] by themselves and leave what is beside them alone.
+    from left to right. A run of unknown letters is one [UNK] and leaves what is beside it alone; punctuation that is in
+    no word or piece is a border and no token.
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
@@ -47,7 +48,9 @@ def build(
         lowercase=lowercase, strip_accents=strip_accents, form="NFC", isolate_chinese=False
     )
     runs = [f"[{_class(group)}]{{1,{LONGEST}}}" for group in (spaced, unspaced) if group]
-    engine.pre_tokenizer = pre_tokenizers.Split(Regex("|".join([*runs, r"\S"])), "removed", invert=True)
+    marks = [f"[{_class(alone)}]"] if (alone := [c for c in characters if c not in {*spaced, *unspaced}]) else []
+    pattern = "|".join([*runs, *marks, rf"[^\W_{_class(characters)}]+"])
+    engine.pre_tokenizer = pre_tokenizers.Split(Regex(pattern), "removed", invert=True)
     engine.decoder = decoders.WordPiece(prefix="##")
     engine.add_special_tokens(list(specials))
     frame(engine, specials)

@@ -123,7 +123,7 @@ class Tokenizer:
         """The text's tokens as they are written in the vocabulary."""
         with border.guarded("the text"):
             ids = self._engine.encode(border.readable(text), add_special_tokens=False).ids
-            return [self._engine.id_to_token(number) for number in ids]
+            return [self._engine.id_to_token(number) or "" for number in ids]
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Where each of `tokens(text)` lies: `text[start:stop]`, in characters."""

@@ -123,12 +123,24 @@ def _unigram(texts: Iterator[str], config: Unigram) -> "Engine":
             f"size={config.size} is too small for the {len(learned)} characters and pieces that these texts need; "
             f"try {2 * len(learned)}, or ByteBPE, which needs 256"
         )
-    # The engine sums in the order of a hash map: the last digits of its scores differ from run to run.
-    rounded = sorted(((token, round(score, 6)) for token, score in learned), key=lambda item: (-item[1], item[0]))
-    vocabulary = [(token, 0.0) for token in config.specials] + rounded
+    vocabulary = [(token, 0.0) for token in config.specials] + _repeatable(learned)
     engine = Tokenizer(models.Unigram(vocabulary, unk_id=config.specials.index("[UNK]")))
     engine.pre_tokenizer, engine.normalizer = raw.pre_tokenizer, raw.normalizer
     return engine
+
+
+def _repeatable(learned: list[tuple[str, float]]) -> list[tuple[str, float]]:
+    # The engine works in the order of a hash map: the last digits of its scores differ from run to run, and the rare
+    # characters that it puts back, at the lowest score and each 0.0001 above the one before, trade places.
+    scores = {token: round(score, 6) for token, score in learned}
+    step = min(scores.values(), default=0.0)
+    back: dict[str, float] = {}
+    for token, score in sorted(scores.items(), key=lambda item: item[1]):
+        if len(token) == 1 and abs(score - step) < 5e-6:
+            back[token] = score
+            step += 1e-4
+    scores |= dict(zip(sorted(back), back.values(), strict=True))
+    return sorted(scores.items(), key=lambda item: (-item[1], item[0]))
 
 
 def _fit(engine: "Engine", texts: Iterator[str], config: _Learned, *, size: int | None = None, **options: Any) -> None:
