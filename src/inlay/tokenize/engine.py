@@ -20,20 +20,27 @@ if TYPE_CHECKING:
 MAX_FILE_MB = 100
 """The largest tokenizer.json that is read; the largest vocabularies in use (256,000 tokens) take 35 MB."""
 
-_SAMPLES = ("", "a", "The cat sat on the mat, 3.14!", "机器学习 ﬁn ①", "emoji 👩‍👩‍👧 \u0301\u200d\ufffd", "aaaa" * 32)
+_SAMPLES = (
+    "",
+    "a",
+    "The cat sat on the mat, 3.14!",
+    "机器学习 ﬁn ①",
+    "emoji 👩‍👩‍👧 \u0301\u200d\ufffd",
+    "a" * 40 + "!",
+)
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _stderr = threading.Lock()
 
 
 @contextlib.contextmanager
-def guarded(place: str | Path) -> Iterator[None]:
+def guarded(place: str | Path, way_out: str = "leave it out") -> Iterator[None]:
     """Turn the engine's own errors and panics into an InputError; interrupts and other people's errors pass."""
     try:
         yield
     except BaseException as error:
         if type(error) is Exception or type(error).__name__ == "PanicException":
             reason = " ".join(str(error).split())[:200]
-            raise InputError(f"{place}: the tokenizer engine refuses it ({reason}); train or copy it again") from None
+            raise InputError(f"{place}: the tokenizer engine refuses it ({reason}); {way_out}") from None
         raise
 
 
@@ -49,8 +56,8 @@ def read(path: str | Path) -> "Engine":
         raise InputError(f"{path}: no such file; a tokenizer is a folder with a tokenizer.json, or that file")
     if path.stat().st_size > MAX_FILE_MB << 20:
         raise InputError(f"{path}: {path.stat().st_size >> 20} MB, but a tokenizer.json has {MAX_FILE_MB} MB at most")
-    with _without_stderr(), guarded(path):
-        engine = Engine.from_buffer(path.read_bytes())
+    with _without_stderr(), guarded(path, "train or copy it again"):
+        engine = Engine.from_str(_text(path))
         engine.no_truncation()
         engine.no_padding()
         ids = engine.get_vocab(with_added_tokens=True).values()
@@ -65,6 +72,13 @@ def read(path: str | Path) -> "Engine":
             if found and max(found) > max(ids):
                 raise InputError(f"{path}: gives id {max(found)}, which is no token of it; train it again")
     return engine
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 (byte {error.start}); the file is damaged or of another kind") from None
 
 
 def readable(text: str) -> str:

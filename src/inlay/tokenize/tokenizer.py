@@ -56,7 +56,7 @@ class Tokenizer:
             if empty:
                 raise InputError("there is no text to train a tokenizer on; check the source")
 
-        with Live("tokenizer", unit="texts") as live, border.guarded("these texts"):
+        with Live("tokenizer", unit="texts") as live, border.guarded("these texts", "try another kind"):
             return cls(training.learn(stream(), config))
 
     @classmethod

@@ -114,15 +114,18 @@ def _unigram(texts: Iterator[str], config: Unigram) -> "Engine":
     raw = Tokenizer(models.Unigram())
     raw.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Metaspace(), pre_tokenizers.Punctuation()])
     raw.normalizer = _normalizer(config)
-    _fit(raw, texts, config, unk_token="[UNK]")
+    try:
+        _fit(raw, texts, config, unk_token="[UNK]")
+    except Exception as error:
+        if "not large enough" not in str(error):
+            raise
+        raise InputError(
+            f"size={config.size} is too small: Unigram keeps every character of the texts; "
+            f"try {10 * config.size}, or ByteBPE, which needs 256"
+        ) from None
     learned = [
         (token, score) for token, score in json.loads(raw.to_str())["model"]["vocab"] if token not in config.specials
     ]
-    if len(learned) + len(config.specials) > config.size:
-        raise InputError(
-            f"size={config.size} is too small for the {len(learned)} characters and pieces that these texts need; "
-            f"try {2 * len(learned)}, or ByteBPE, which needs 256"
-        )
     vocabulary = [(token, 0.0) for token in config.specials] + _repeatable(learned)
     engine = Tokenizer(models.Unigram(vocabulary, unk_id=config.specials.index("[UNK]")))
     engine.pre_tokenizer, engine.normalizer = raw.pre_tokenizer, raw.normalizer
