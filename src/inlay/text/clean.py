@@ -8,8 +8,6 @@ write, becomes U+FFFD. Joiners (ZWJ, ZWNJ) stay only where they change what is r
 import re
 import unicodedata
 
-_SPACES = " \u00a0\u1680\u2000-\u200a\u202f\u205f"  # the ideographic space is a matter of `half_width`
-
 # Most texts are plain ASCII with nothing to do: one scan finds that out.
 _WORK = re.compile(r"[^\n -~]|  | \n|\n\n\n")
 _BREAKS = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
@@ -22,7 +20,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _STRAY_JOINER = re.compile(
     "(?<![\u0600-\u1aff\u20e3\u2190-\u2bff\ua800-\uabff\ufb50-\ufdff\ufe0e\ufe0f\ufe70-\ufefe\U0001f000-\U0001faff])[\u200c\u200d]"
 )
-_SPACE_RUN = re.compile(f"[{_SPACES}]{{2,}}|[{_SPACES[1:]}]")
+_ODD_SPACE = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f]")  # the ideographic space is left to `half_width`
+_SPACE_RUN = re.compile(" {2,}")
 # The lookbehind makes a match start only where the run starts, so a long run costs linear time.
 _LINE_END = re.compile("(?<![ \t\u3000])[ \t\u3000]+\n")
 _BLANK_LINES = re.compile("\n{3,}")
@@ -42,13 +41,18 @@ def clean(text: str, *, half_width: bool = False) -> str:
     text = _INVISIBLE.sub("", text)
     if not text.isascii():
         text = _SURROGATE.sub("\ufffd", text)
-        text = _STRAY_JOINER.sub("", text)
+        if "\u200c" in text or "\u200d" in text:  # here and below: a plain search is several times faster than a regex
+            text = _STRAY_JOINER.sub("", text)
         if half_width:
             text = text.translate(_HALF_WIDTH)
-        text = unicodedata.normalize("NFC", text)
-    text = _SPACE_RUN.sub(" ", text)
-    text = _LINE_END.sub("\n", text)
-    return _BLANK_LINES.sub("\n\n", text).strip()
+        text = _ODD_SPACE.sub(" ", unicodedata.normalize("NFC", text))
+    if "  " in text:
+        text = _SPACE_RUN.sub(" ", text)
+    if " \n" in text or "\t\n" in text or "\u3000\n" in text:
+        text = _LINE_END.sub("\n", text)
+    if "\n\n\n" in text:
+        text = _BLANK_LINES.sub("\n\n", text)
+    return text.strip()
 
 
 def clean_line(text: str, *, half_width: bool = False) -> str:

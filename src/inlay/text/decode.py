@@ -21,7 +21,7 @@ from inlay.text.guess import encoding_hint, looks_binary
 COMPRESSIONS = (".gz", ".xz", ".zst", ".bz2")
 
 _BLOCK = 1 << 18
-_BOMB_BYTES, _BOMB_RATIO = 64_000_000, 1000
+_BOMB_BYTES, _BOMB_RATIO = 64_000_000, 500  # gzip cannot pass 1032, texts stay far below 100
 _XZ_MEMORY = 256_000_000  # xz -9 needs 65 MB; a header may ask for gigabytes
 _MARKS = (  # UTF-32 first: its little-endian mark begins with that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -49,7 +49,7 @@ class File:
 def blocks(file: File) -> Iterator[bytes]:
     """The decompressed bytes in blocks of at most 256 kB.
 
-    InputError for a file that cannot be opened, is damaged or truncated, or that unpacks to more than 1000 times its
+    InputError for a file that cannot be opened, is damaged or truncated, or that unpacks to more than 500 times its
     size after 64 MB.
     """
     try:
@@ -125,6 +125,8 @@ def lines(file: File, config: CorpusConfig) -> Iterator[str]:
         parts = [rest[-1]]
         held = utf8_size(rest[-1])
     if last := "".join(parts):
+        if held > config.max_bytes:
+            raise too_long(f"{file.where} line {number + 1}", config)
         yield last
 
 

@@ -64,7 +64,7 @@ class CorpusConfig:
             raise InputError(f"max_document_mb={self.max_document_mb} must be above 0; the default is 16")
         if self.encoding is not None:
             try:
-                b"".decode(self.encoding)
+                "a".encode(self.encoding)
             except (LookupError, ValueError):
                 known = did_you_mean(self.encoding.lower(), _ENCODINGS)
                 raise InputError(f"encoding={self.encoding!r} is no text encoding of Python{known}") from None

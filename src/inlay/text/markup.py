@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from html.parser import HTMLParser
+from html import unescape
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,7 +109,18 @@ def _words(text: str) -> str:
 
 # HTML ----------------------------------------------------------------------------------------------------------------
 
-_UNSEEN = frozenset({"script", "style", "template", "noscript", "svg", "math"})
+# What no browser shows goes before parsing, comments and scripts together, since either may hold the other's marks.
+# An unclosed one takes the rest of the page, as in browsers; this also keeps the search linear.
+_UNSEEN = re.compile(
+    r"<!--(?:-?>|.*?(?:--!?>|\Z))|<(script|style|template|noscript|svg|math)\b.*?(?:</\1\b[^<>]{0,100}>|\Z)",
+    re.DOTALL | re.IGNORECASE,
+)
+# A tag with its quoted attributes. `html.parser` takes quadratic time on tags that do not end; here a match that fails
+# has looked no further than the next `<`, or 300 characters into a quoted value that holds one.
+_TOKEN = re.compile(
+    r"""<(/?)([A-Za-z][\w:-]*)(?:(?:[^<>"']|"(?:[^"<]*|[^"]{0,300})"|'(?:[^'<]*|[^']{0,300})')*+|[^<>]*)>|<[!?][^<>]*>"""
+)
+_HUGE_REFERENCE = re.compile(r"&#[0-9]{8,};?")  # more digits than any character has, and than `int` may take
 _HEADINGS = frozenset({"h1", "h2", "h3", "h4", "h5", "h6"})
 _BREAK = frozenset({"br", "li", "tr", "dt", "dd", "option", "caption", "figcaption"})
 _BLOCK = frozenset(
@@ -125,77 +136,73 @@ def html(text: str) -> Page:
 
     The title is that of `<title>`, else the first heading; h1 to h6 begin sections.
     """
-    parser = _Visible()
-    parser.feed(text)
-    parser.close()
-    parser.end_heading()
-    title = " ".join("".join(parser.title).split())
-    return _page(title or next((heading for heading, _ in parser.sections if heading), ""), parser.sections, "")
+    visible = _Visible()
+    text = _UNSEEN.sub("", text)
+    end = 0
+    for token in _TOKEN.finditer(text):
+        visible.words(_unescape(text[end : token.start()]))
+        end = token.end()
+        if name := token[2]:
+            visible.tag(name.lower(), closes=bool(token[1]))
+    visible.words(_unescape(text[end:]))
+    visible.end_heading()
+    title = " ".join("".join(visible.title).split())
+    return _page(title or next((heading for heading, _ in visible.sections if heading), ""), visible.sections, "")
 
 
-class _Visible(HTMLParser):
-    """Collects visible text into sections."""
+def _unescape(text: str) -> str:
+    return unescape(_HUGE_REFERENCE.sub("\ufffd", text)) if "&" in text else text
+
+
+class _Visible:
+    """Gathers words into sections as the tags go by."""
 
     def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
         self.title: list[str] = []
         self.sections: list[tuple[str, list[str]]] = [("", [])]
         self._heading: list[str] | None = None
-        self._unseen = ""
-        self._depth = 0  # of the unseen element inside itself
         self._in_title = False
-        self._pre = 0
+        self._pre = False
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if self._unseen:
-            self._depth += tag == self._unseen
-        elif tag in _UNSEEN:
-            self._unseen, self._depth = tag, 1
-        elif tag == "title":
-            self._in_title = True
-        elif tag in _HEADINGS:
+    def tag(self, name: str, *, closes: bool) -> None:
+        """Take the space, or the new section, that the tag makes."""
+        if name == "title":
+            self._in_title = not closes
+        elif name in _HEADINGS:
             self.end_heading()
-            self._heading = []
-        else:
-            if tag in _BLOCK:
-                self.end_heading()  # a heading holds no block: its end tag is missing
-            self._space(tag)
-            self._pre += tag == "pre"
+            if not closes:
+                self._heading = []
+        elif name in _BLOCK:
+            self.end_heading()  # a heading holds no block: its end tag is missing
+            self._body.append("\n\n")
+            if name == "pre":
+                self._pre = not closes
+        elif name in _BREAK:
+            (self._body if self._heading is None else self._heading).append("\n")
+        elif name in _CELL:
+            self.words(" ")
 
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if not self._unseen:
-            self._space(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        if self._unseen:
-            self._depth -= tag == self._unseen
-            if not self._depth:
-                self._unseen = ""
-        elif tag == "title":
-            self._in_title = False
-        elif tag in _HEADINGS:
-            self.end_heading()
-        else:
-            self._space(tag)
-            self._pre = max(0, self._pre - (tag == "pre"))
-
-    def handle_data(self, data: str) -> None:
-        if self._unseen:
-            return
+    def words(self, text: str) -> None:
+        """Add text; outside `<pre>` white space is one space, and none after a space or a line break."""
         if self._in_title:
-            self.title.append(data)
+            self.title.append(text)
         elif self._heading is not None:
-            self._heading.append(data)
+            self._heading.append(text)
+        elif self._pre:
+            self._body.append(text)
         else:
-            self.sections[-1][1].append(data if self._pre else _WHITE.sub(" ", data))
+            text = _WHITE.sub(" ", text)
+            if text.startswith(" ") and (not self._body or self._body[-1].endswith((" ", "\n"))):
+                text = text[1:]
+            if text:
+                self._body.append(text)
 
     def end_heading(self) -> None:
-        """Turn the words collected since the heading's tag into the start of a section."""
+        """Turn the words gathered since the heading's tag into the start of a section."""
         if self._heading is not None:
             self.sections.append((" ".join("".join(self._heading).split()), []))
             self._heading = None
 
-    def _space(self, tag: str) -> None:
-        space = "\n\n" if tag in _BLOCK else "\n" if tag in _BREAK else " " if tag in _CELL else ""
-        if space:
-            (self.sections[-1][1] if self._heading is None else self._heading).append(space)
+    @property
+    def _body(self) -> list[str]:
+        return self.sections[-1][1]
