@@ -66,7 +66,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
                 os.replace(temporary, path)
             fsync_folder(path.parent)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _remove(temporary)
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -129,7 +129,11 @@ def verify_checksums(folder: str | Path) -> int:
 def contained(root: str | Path, name: str) -> Path:
     """The path of `name` inside `root`; a name that leads out of it (`..`, absolute, a link) is an InputError."""
     base = Path(root).resolve()
-    path = (base / name).resolve()
+    try:
+        path = (base / name).resolve()
+        path.exists()  # a name that is too long is found out here
+    except (OSError, ValueError, RuntimeError) as error:  # too long, a NUL in it, a link to itself
+        raise InputError(f"{name[:80]!r} is no name of a file in {root} ({error})") from None
     if path != base and base not in path.parents:
         raise InputError(f"{name!r} leads out of {root}; names must stay inside the folder")
     return Path(root) / name
@@ -172,16 +176,27 @@ def fsync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _exchange(first: Path, second: Path) -> None:
-    """Let two paths change places; in one step where the system and the file system know how."""
+def _exchange(new: Path, path: Path) -> None:
+    """Put `new` in the place of `path`: in one step where the system and the file system know how to exchange names."""
     exchange = getattr(ctypes.CDLL(None), "renameat2", None)
     here, swap = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of the Linux headers
-    if exchange and exchange(here, os.fsencode(first), here, os.fsencode(second), swap) == 0:
+    if exchange and exchange(here, os.fsencode(new), here, os.fsencode(path), swap) == 0:
         return
-    aside = first.with_suffix(".old")
-    os.replace(second, aside)
-    os.replace(first, second)
-    os.replace(aside, first)
+    aside = new.with_suffix(".old")
+    os.replace(path, aside)
+    try:
+        os.replace(new, path)
+    except OSError:
+        os.replace(aside, path)
+        raise
+    _remove(aside)
+
+
+def _remove(path: Path) -> None:
+    if path.is_file() or path.is_symlink():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @contextlib.contextmanager
