@@ -363,6 +363,12 @@ def test_a_decompression_bomb_is_refused(tmp_path, suffix):
     assert "longer than 16 MB" in refused(path)
 
 
+def test_a_parquet_bomb_is_refused(tmp_path):
+    texts = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 5000, pyarrow.int32()), ["word " * 50_000])
+    pyarrow.parquet.write_table(pyarrow.table({"text": texts}), tmp_path / "a.parquet", store_schema=False)
+    assert "bomb" in refused(tmp_path / "a.parquet")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [

@@ -8,14 +8,15 @@ write, becomes U+FFFD. Joiners (ZWJ, ZWNJ) stay only where they change what is r
 import re
 import unicodedata
 
-# Most texts are plain ASCII with nothing to do: one scan finds that out.
-_WORK = re.compile(r"[^\n -~]|  | \n|\n\n\n")
-_BREAKS = re.compile("\r\n|[\r\x0b\x0c\x85\u2028\u2029]")
-_INVISIBLE = re.compile(
-    "[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"  # controls
+_BREAKS = "\r\x0b\x0c\x85\u2028\u2029"
+_INVISIBLES = (
+    "\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f"  # controls
     "\u00ad\u180e\u200b\u2060-\u2065\ufeff\ufff9-\ufffb"  # soft hyphen, zero width, byte-order mark, annotations
-    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u206f]"  # direction
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u206f"  # direction
 )
+_BREAK = re.compile(f"\r\n|[{_BREAKS}]")
+_INVISIBLE = re.compile(f"[{_INVISIBLES}]")
+_EITHER = re.compile(f"[{_BREAKS}{_INVISIBLES}]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _STRAY_JOINER = re.compile(
     "(?<![\u0600-\u1aff\u20e3\u2190-\u2bff\ua800-\uabff\ufb50-\ufdff\ufe0e\ufe0f\ufe70-\ufefe\U0001f000-\U0001faff])[\u200c\u200d]"
@@ -35,13 +36,12 @@ def clean(text: str, *, half_width: bool = False) -> str:
     Tabs and line breaks are kept; form feeds and Unicode line separators become line breaks. With `half_width`,
     full-width ASCII and the ideographic space become ASCII. Cleaning twice is cleaning once.
     """
-    if not _WORK.search(text):
-        return text.strip()
-    text = _BREAKS.sub("\n", text)
-    text = _INVISIBLE.sub("", text)
+    # Most texts have little to mend, and a search, above all a plain one, is far faster than a replacement.
+    if _EITHER.search(text):
+        text = _INVISIBLE.sub("", _BREAK.sub("\n", text))
     if not text.isascii():
         text = _SURROGATE.sub("\ufffd", text)
-        if "\u200c" in text or "\u200d" in text:  # here and below: a plain search is several times faster than a regex
+        if "\u200c" in text or "\u200d" in text:
             text = _STRAY_JOINER.sub("", text)
         if half_width:
             text = text.translate(_HALF_WIDTH)

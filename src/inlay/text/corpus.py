@@ -195,6 +195,8 @@ def _items(source: Iterable[Any], prefix: str) -> Iterator[Document]:
             item = Document(id=f"{prefix}{number}", text=item)
         elif not isinstance(item, Document):
             raise InputError(f"item {number} is a {type(item).__name__}; give str or Document")
+        elif not item.id:
+            item = replace(item, id=f"{prefix}{number}")
         yield item
 
 

@@ -57,11 +57,8 @@ def blocks(file: File) -> Iterator[bytes]:
             size = 0
             while block := stream.read(_BLOCK):
                 size += len(block)
-                if file.compression and size > _BOMB_BYTES and size > _BOMB_RATIO * raw.tell():
-                    raise InputError(
-                        f"{file.where}: unpacks to more than {_BOMB_RATIO} times its size, like a decompression bomb; "
-                        "if you trust it, unpack it yourself and give the unpacked file"
-                    )
+                if file.compression:
+                    refuse_bomb(file.where, size, raw.tell())
                 yield block
     except EOFError:
         raise InputError(
@@ -69,6 +66,15 @@ def blocks(file: File) -> Iterator[bytes]:
         ) from None
     except (OSError, zlib.error, lzma.LZMAError) as error:
         raise InputError(f"{file.where}: {_reason(error, file.compression)}") from None
+
+
+def refuse_bomb(where: str, size: int, packed: int) -> None:
+    """InputError where `size` bytes came out of `packed` ones and no honest text packs so well."""
+    if size > _BOMB_BYTES and size > _BOMB_RATIO * packed:
+        raise InputError(
+            f"{where}: unpacks to more than {_BOMB_RATIO} times its size, like a decompression bomb; "
+            "if you trust it, unpack it yourself and give the unpacked file"
+        )
 
 
 def texts(file: File, config: CorpusConfig) -> Iterator[str]:

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from inlay.errors import InputError, did_you_mean
-from inlay.text.decode import File, lines, oversize, too_long, utf8_size
+from inlay.text.decode import File, lines, oversize, refuse_bomb, too_long, utf8_size
 from inlay.text.document import CorpusConfig, Document
 
 TEXT_FIELDS = (
@@ -183,29 +183,33 @@ def separated(file: File, config: CorpusConfig) -> Iterator[Document]:
 
 
 def parquet(file: File, config: CorpusConfig) -> Iterator[Document]:
+    """Rows, read in small batches and refused where a dictionary unfolds a small file into an endless one."""
     import pyarrow
     import pyarrow.parquet
+
+    def records(table: Any, fields: _Fields) -> Iterator[tuple[str, dict[str, Any]]]:
+        number = size = 0
+        packed = file.path.stat().st_size
+        columns = list(dict.fromkeys(name for name in fields if name is not None))
+        for batch in table.iter_batches(batch_size=_batch_rows(table.metadata), columns=columns):
+            for record in batch.to_pylist():
+                number += 1
+                size += len(text) if isinstance(text := record[fields.text], str) else 0
+                refuse_bomb(file.where, size, packed)
+                yield f"row {number}", record
 
     try:
         with pyarrow.parquet.ParquetFile(file.path, buffer_size=1 << 20, pre_buffer=False) as table:
             fields = _fields(table.schema_arrow.names, config, file.where)
-            columns = list(dict.fromkeys(name for name in fields if name is not None))
-            rows = max(table.metadata.num_rows, 1)
-            bytes_per_row = (
-                sum(table.metadata.row_group(i).total_byte_size for i in range(table.num_row_groups)) // rows
-            )
-            batch_rows = min(1024, max(1, _BATCH_BYTES // max(bytes_per_row, 1)))
-
-            def records() -> Iterator[tuple[str, dict[str, Any]]]:
-                number = 0
-                for batch in table.iter_batches(batch_size=batch_rows, columns=columns):
-                    for row in range(batch.num_rows):
-                        number += 1
-                        yield f"row {number}", {name: batch.column(name)[row].as_py() for name in columns}
-
-            yield from _documents(records(), file, config)
+            yield from _documents(records(table, fields), file, config)
     except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).split("\n")[0]
         raise InputError(
             f"{file.where}: not a Parquet file that can be read ({reason}); write or copy it again"
         ) from None
+
+
+def _batch_rows(metadata: Any) -> int:
+    """Rows that hold about 16 MB together; few at most, since values in a dictionary count once however often used."""
+    size = sum(metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups))
+    return min(64, max(1, _BATCH_BYTES * metadata.num_rows // max(size, 1)))
