@@ -1,0 +1,208 @@
+"""StaticEmbedder: a text's vector is the mean of its tokens' vectors, brought to length 1."""
+
+# N texts, V tokens, D dimensions
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inlay.batch import Batch
+from inlay.embed.embedder import EncodeReport
+from inlay.errors import InputError
+from inlay.files import contained, disk_errors, read_json, verify_checksums, write_json
+from inlay.tokenize.tokenizer import Tokenizer
+from inlay.vectors.wordvectors import WordVectors
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+_STATIC = "sentence_transformers.models.StaticEmbedding"
+_NORMALIZE = "sentence_transformers.models.Normalize"
+_WEIGHTS = "model.safetensors"
+_PICKLES = ("pytorch_model.bin", "model.pt", "model.pkl", "model.bin")
+
+
+class StaticEmbedder:
+    """A tokenizer and a table (V, D) float32. Weights of tokens are in the table: a stop word's row is zero or short.
+
+    A text without a known token has the vector zero. No text is too long. The model has no state that `encode` changes:
+    the same text has the same vector, bit for bit, in every batch.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, table: NDArray[np.float32], *, normalize: bool = True) -> None:
+        if table.ndim != 2 or table.dtype != np.float32 or len(table) < tokenizer.size:
+            raise InputError(
+                f"the tokenizer has {tokenizer.size} tokens, and needs a float32 table of as many rows, "
+                f"not {table.dtype} {table.shape}"
+            )
+        if not np.isfinite(table).all():
+            row = int(np.flatnonzero(~np.isfinite(table).all(axis=1))[0])
+            raise InputError(f"row {row} of the token table is not finite (NaN or infinity); train the model again")
+        self.tokenizer, self.table, self.normalize = tokenizer, table, normalize
+        self._known = np.asarray(table.any(axis=1), bool)  # (V,)
+
+    @property
+    def dim(self) -> int:
+        """D"""
+        return int(self.table.shape[1])
+
+    def __repr__(self) -> str:
+        return f"StaticEmbedder({len(self.table)} tokens, {self.dim} dimensions)"
+
+    @overload
+    def encode(
+        self, texts: Sequence[str], *, dim: int | None = None, batch_size: int = 1024
+    ) -> NDArray[np.float32]: ...
+
+    @overload
+    def encode(
+        self, texts: Sequence[str], *, dim: int | None = None, batch_size: int = 1024, report: Literal[True]
+    ) -> tuple[NDArray[np.float32], EncodeReport]: ...
+
+    def encode(
+        self, texts: Sequence[str], *, dim: int | None = None, batch_size: int = 1024, report: bool = False
+    ) -> Any:
+        """The vectors (N, D) of the texts, in their order; with `report`, also what became of their tokens.
+
+        `dim` keeps the first so many dimensions (and brings them to length 1 again); `batch_size` bounds memory only.
+        Raises InputError for a single string, for what is no text, and for a `dim` or `batch_size` out of range.
+        """
+        if isinstance(texts, str):
+            raise InputError(f"one text ({texts[:40]!r}) where a list of texts is wanted; put it in a list")
+        if batch_size < 1:
+            raise InputError(f"batch_size={batch_size} must be at least 1; 1024 is usual")
+        width = self.dim if dim is None else dim
+        if not 1 <= width <= self.dim:
+            raise InputError(f"dim={dim} must lie between 1 and {self.dim}, the model's own")
+        vectors = np.empty((len(texts), width), np.float32)
+        tokens = dropped = unknown = empty = 0
+        for start in range(0, len(texts), batch_size):
+            batch = self.tokenizer.encode(texts[start : start + batch_size])
+            known = self._known[batch.ids]
+            vectors[start : start + batch_size] = self._pool(batch, width)
+            tokens, dropped = tokens + len(batch.ids), dropped + int(batch.cut.sum())
+            unknown += len(known) - int(known.sum())
+            empty += int((np.bincount(batch.rows[known], minlength=len(batch)) == 0).sum())
+        if not report:
+            return vectors
+        return vectors, EncodeReport(texts=len(texts), tokens=tokens, dropped=dropped, unknown=unknown, empty=empty)
+
+    def _pool(self, batch: Batch, width: int) -> NDArray[np.float32]:
+        """(B, width) the mean of each text's rows, of length 1 where the model normalises."""
+        counts = count_matrix(batch, len(self.table))
+        means = (counts @ self.table[:, :width]) / np.maximum(batch.lengths, 1)[:, None]
+        return unit(means) if self.normalize else np.asarray(means, np.float32)
+
+    @classmethod
+    def from_vectors(cls, vectors: WordVectors) -> Self:
+        """Word vectors as an embedder: the mean over the words of a text; longer unknown words fall into known ones.
+
+        Words are looked up in lower case where all the vectors' words are in it.
+        """
+        words = [
+            word for word in vectors.words if not any(c.isspace() for c in word) and word not in ("[PAD]", "[UNK]")
+        ]
+        tokenizer = Tokenizer.from_vocabulary(words, lowercase=all(word == word.lower() for word in words))
+        table = np.zeros((tokenizer.size, vectors.dim), np.float32)
+        for token, row in tokenizer.vocabulary.items():
+            if (word := token.removeprefix("##")) in vectors:
+                table[row] = vectors[word]
+        return cls(tokenizer, table)
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model into `folder` as sentence-transformers reads it: a StaticEmbedding, then Normalize."""
+        from safetensors.numpy import save_file
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.tokenizer.save(folder)
+        with disk_errors(folder):
+            save_file({"embedding.weight": np.ascontiguousarray(self.table)}, folder / _WEIGHTS)
+        modules = [{"idx": 0, "name": "0", "path": "", "type": _STATIC}]
+        if self.normalize:
+            modules.append({"idx": 1, "name": "1", "path": "1_Normalize", "type": _NORMALIZE})
+            (folder / "1_Normalize").mkdir(exist_ok=True)
+            write_json(folder / "1_Normalize" / "config.json", {})
+        write_json(folder / "modules.json", modules)
+        write_json(
+            folder / "config.json", {"model_type": "static", "hidden_size": self.dim, "vocab_size": len(self.table)}
+        )
+        settings = {
+            "prompts": {"query": "", "document": ""},
+            "default_prompt_name": None,
+            "similarity_fn_name": "cosine",
+        }
+        write_json(folder / "config_sentence_transformers.json", {"model_type": "SentenceTransformer", **settings})
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Open a folder that `save` or sentence-transformers wrote; its checksums are checked where it has them.
+
+        Raises InputError for a folder of another kind, a damaged or hostile one, and for pickled weights.
+        """
+        folder = Path(folder)
+        if not (folder / "modules.json").is_file():
+            pickled = next((name for name in _PICKLES if (folder / name).exists()), None)
+            if pickled:
+                raise InputError(
+                    f"{folder / pickled}: a pickle can run code and is never opened; save it as safetensors"
+                )
+            raise InputError(f"{folder} is no model folder (it has no modules.json); `inlay fit` makes one")
+        verify_checksums(folder)
+        modules = _modules(folder)
+        first = contained(folder, modules[0][1])
+        tokenizer = Tokenizer.load(first)
+        return cls(tokenizer, _weights(first), normalize=len(modules) == 2)
+
+
+def count_matrix(batch: Batch, size: int) -> "csr_matrix":
+    """(B, V) float32: how often each of the `size` tokens stands in each text, in the order in which they stand."""
+    from scipy.sparse import csr_matrix
+
+    bounds = np.concatenate([[0], np.cumsum(batch.lengths)])
+    return csr_matrix((np.ones(len(batch.ids), np.float32), batch.ids, bounds), shape=(len(batch), size))
+
+
+def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The rows brought to length 1; rows of zeros stay."""
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.asarray(vectors / np.where(lengths > 0, lengths, 1), np.float32)
+
+
+def _modules(folder: Path) -> list[tuple[str, str]]:
+    """(type, path) of the folder's modules, once it is certain that they are a static model's; nothing is imported."""
+    file = folder / "modules.json"
+    listed = read_json(file)
+    if not isinstance(listed, list) or not all(isinstance(module, dict) for module in listed):
+        raise InputError(f"{file}: must be a list of modules; the folder is damaged or of another kind")
+    modules = [(str(module.get("type")), str(module.get("path"))) for module in listed]
+    kinds = [kind.rsplit(".", 1)[-1] for kind, _ in modules]
+    known = all(kind.startswith("sentence_transformers.") for kind, _ in modules)
+    if not known or kinds not in (["StaticEmbedding"], ["StaticEmbedding", "Normalize"]):
+        names = ", ".join(kind for kind, _ in modules) or "nothing"
+        raise InputError(f"{file} lists {names}; only StaticEmbedding, with or without Normalize, can be opened")
+    return modules
+
+
+def _weights(folder: Path) -> NDArray[np.float32]:
+    from safetensors import SafetensorError, safe_open
+
+    file = folder / _WEIGHTS
+    if not file.is_file():
+        pickled = next((name for name in _PICKLES if (folder / name).exists()), None)
+        if pickled:
+            raise InputError(f"{folder / pickled}: a pickle can run code and is never opened; save it as safetensors")
+        raise InputError(f"{file}: missing; copy the model folder again or fit it anew")
+    try:
+        with safe_open(file, framework="numpy") as tensors:
+            name = next((name for name in ("embedding.weight", "embeddings") if name in tensors.keys()), None)  # noqa: SIM118
+            if name is None:
+                raise InputError(f"{file} holds no 'embedding.weight'; it is no static model")
+            return np.asarray(tensors.get_tensor(name), np.float32)
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{file}: no sound safetensors file ({error}); copy it again") from None

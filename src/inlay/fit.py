@@ -1,0 +1,91 @@
+"""The main job: raw text in, a measured, searchable embedding model of it out.
+
+check → hold out → tokenizer → word vectors → every rung measured → choice with its reasons → fitted again on all
+documents → model folder, search index, report. Each stage is a folder of its own until all is done (see docs/fit.md).
+"""
+
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from inlay.config import to_tree
+from inlay.errors import InputError
+from inlay.files import claim_output, lock
+from inlay.pipeline import FitConfig, Pipeline
+from inlay.stages import Run, clear
+from inlay.text.corpus import Corpus, CorpusConfig, Document
+
+__all__ = ["FitConfig", "Fitted", "fit"]
+
+Source = str | Path | Document | Iterable[str | Document]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """Where the model is, and what was measured on the way (the tree of its inlay.json)."""
+
+    folder: Path
+    tree: dict[str, Any]
+
+
+def fit(
+    *sources: Source,
+    out: str | Path,
+    background: Sequence[Source] = (),
+    config: FitConfig | None = None,
+    corpus: CorpusConfig | None = None,
+    force: bool = False,
+    resume: bool = False,
+) -> Fitted:
+    """Fit a searchable embedding model to the documents of the sources, and prove it on questions held out from them.
+
+    `background` is general text that the word vectors learn from and that is not indexed. The folder `out` appears when
+    all is done; until then the stages stand in `OUT.part`, where `resume` goes on after a break: the running stage
+    is lost at most. Raises InputError for sources that cannot be read or trained on, for an `out` that is taken
+    (unless `force`), and for an unfinished run that is neither resumed nor thrown away (`force`).
+    """
+    from inlay import __version__
+
+    config, corpus = config or FitConfig(), corpus or CorpusConfig()
+    out = Path(out)
+    part = out.with_name(out.name + ".part")
+    unfinished = (part / "run.json").exists()
+    claim_output(out, force=force or (resume and unfinished))
+    # A source that is not there is told before anything is written.
+    documents = Corpus(*sources, config=corpus)
+    general = Corpus(*background, config=corpus) if background else None
+    identity = {
+        "inlay": __version__,
+        "sources": [_name(source) for source in sources],
+        "background": [_name(source) for source in background],
+        "config": to_tree(config),
+        "corpus": to_tree(corpus),
+    }
+    with lock(part):
+        if unfinished and not resume:
+            if not force:
+                raise InputError(f"{part} is an unfinished run; --resume goes on with it, --force begins anew")
+            clear(part)
+        run = Run(part, identity, resume=resume)
+        tree = Pipeline(run, config).make(documents, general, out)
+        clear(part)
+    shutil.rmtree(part, ignore_errors=True)
+    return Fitted(folder=out, tree=tree)
+
+
+def _name(source: Source) -> str:
+    return str(source) if isinstance(source, str | Path) else "texts"
+
+
+class _Callable(ModuleType):
+    """`inlay.fit(...)` works whether the name `inlay.fit` has come to mean the function or this module."""
+
+    def __call__(self, *sources: Source, **options: Any) -> Fitted:
+        return fit(*sources, **options)
+
+
+sys.modules[__name__].__class__ = _Callable

@@ -1,0 +1,149 @@
+"""Searcher: a folder of documents that answers questions; embedder, both indexes, texts and how they are fused."""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from inlay.config import from_tree, to_tree
+from inlay.embed.embedder import Embedder, load
+from inlay.errors import InputError, did_you_mean
+from inlay.files import atomic_path, read_json, sha256, write_json
+from inlay.search.hybrid import MODES, Fusion, Mode, Ranker, top
+from inlay.search.index import Index
+from inlay.search.lexical import Lexical
+from inlay.text.document import Document
+
+_FOLDER = "search"
+_SETTINGS, _DOCUMENTS = "search.json", "documents.jsonl"
+_BLOCK = 256
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hit:
+    """A document that was found; `score` compares the hits of one query only."""
+
+    id: str
+    score: float
+    title: str
+    text: str
+
+
+class Searcher:
+    """Documents, and the three ways to find them: `hybrid`, `dense`, `lexical`; `mode` is the default one."""
+
+    def __init__(
+        self, documents: Sequence[Document], embedder: Embedder, ranker: Ranker, mode: Mode = "hybrid"
+    ) -> None:
+        self.documents, self.embedder, self.ranker, self.mode = documents, embedder, ranker, mode
+
+    @classmethod
+    def build(
+        cls,
+        documents: Iterable[Document],
+        embedder: Embedder,
+        *,
+        lang: str,
+        fusion: Fusion | None = None,
+        mode: Mode = "hybrid",
+    ) -> Self:
+        """Index the documents; ids that occur twice get a number behind them."""
+        documents = list(documents)
+        index = Index(embedder.dim)
+        texts = [document.full for document in documents]
+        for start in range(0, len(texts), 4096):
+            block = slice(start, start + 4096)
+            index.add([str(number) for number in range(len(texts))[block]], embedder.encode(texts[block]))
+        return cls(documents, embedder, Ranker(Lexical.build(texts, lang), index, fusion or Fusion()), mode)
+
+    def search(self, query: str, k: int = 10, mode: Mode | None = None) -> list[Hit]:
+        """The k best documents for a query, best first; a document that shares nothing with it is no hit."""
+        return self.search_all([query], k, mode)[0]
+
+    def search_all(self, queries: Sequence[str], k: int = 10, mode: Mode | None = None) -> list[list[Hit]]:
+        """The hits of each query, in the order of the queries."""
+        return [
+            [
+                Hit(id=document.id, score=score, title=document.title, text=document.text)
+                for document, score in ((self.documents[row], score) for row, score in ranking)
+            ]
+            for ranking in self._rankings(queries, k, mode)
+        ]
+
+    def rank(self, queries: Sequence[str], k: int = 100, mode: Mode | None = None) -> list[list[str]]:
+        """The ids of the k best documents of each query."""
+        return [[self.documents[row].id for row, _ in ranking] for ranking in self._rankings(queries, k, mode)]
+
+    def _rankings(self, queries: Sequence[str], k: int, mode: Mode | None) -> Iterator[list[tuple[int, float]]]:
+        mode = mode or self.mode
+        if mode not in MODES:
+            raise InputError(f"mode={mode!r} is unknown{did_you_mean(mode, MODES)}")
+        if k < 1:
+            raise InputError(f"k={k} must be at least 1; 10 is usual")
+        for start in range(0, len(queries), _BLOCK):
+            texts = queries[start : start + _BLOCK]
+            if mode == "dense":
+                found, scores = self.ranker.index.search(self.embedder.encode(texts), k)
+                for ids, row in zip(found, scores, strict=True):
+                    yield [(int(id), float(score)) for id, score in zip(ids, row, strict=True) if score]
+                continue
+            vectors = self.embedder.encode(texts) if mode == "hybrid" else np.zeros((len(texts), 1), np.float32)
+            all_scores = self.ranker.scores(texts, vectors, mode)
+            for row, best in zip(all_scores, top(all_scores, k), strict=True):
+                # All scores equal: the query has no word that any document has.
+                yield [(int(at), float(row[at])) for at in best] if row.min() < row.max() else []
+
+    def save(self, folder: str | Path) -> None:
+        """Write everything but the embedder below `folder`/search; the model folder itself holds the embedder."""
+        folder = Path(folder) / _FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        self.ranker.lexical.save(folder / "lexical")
+        self.ranker.index.save(folder / "index")
+        with atomic_path(folder / _DOCUMENTS) as part, open(part, "w", encoding="ascii", newline="\n") as file:
+            for document in self.documents:
+                file.write(json.dumps([document.id, document.title, document.text]) + "\n")
+        settings = {"mode": self.mode, "fusion": to_tree(self.ranker.fusion)}
+        write_json(folder / _SETTINGS, settings | {"documents": sha256(folder / _DOCUMENTS)})
+
+    @classmethod
+    def load(cls, folder: str | Path, *, verify: bool = True) -> Self:
+        """Open a folder that `inlay fit` made; InputError where a part of it is missing or damaged."""
+        embedder = load(folder)
+        folder = Path(folder) / _FOLDER
+        if not (folder / _SETTINGS).is_file():
+            raise InputError(f"{folder.parent} holds a model but no documents to search; `inlay fit` makes both")
+        settings = read_json(folder / _SETTINGS)
+        file = folder / _DOCUMENTS
+        if not file.is_file() or (verify and sha256(file) != settings.get("documents")):
+            raise InputError(f"{file}: missing or changed since it was written; fit the model again")
+        lexical = Lexical.load(folder / "lexical", verify=verify)
+        index = Index.load(folder / "index", verify=verify)
+        fusion = from_tree(Fusion, settings.get("fusion", {}))
+        documents = StoredDocuments(file)
+        if len(documents) != len(index):
+            raise InputError(f"{file} holds {len(documents)} documents, the index {len(index)}; fit the model again")
+        if index.dim != embedder.dim:
+            raise InputError(f"{folder}: the index has {index.dim} dimensions, the model {embedder.dim}; fit it again")
+        return cls(documents, embedder, Ranker(lexical, index, fusion), settings.get("mode", "hybrid"))
+
+
+class StoredDocuments(Sequence[Document]):
+    """The documents of a file, read when they are asked for: a search shows ten of perhaps a million."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        data = np.fromfile(file, np.uint8)
+        self._ends = np.flatnonzero(data == ord("\n")) + 1
+
+    def __len__(self) -> int:
+        return len(self._ends)
+
+    def __getitem__(self, at: int) -> Document:  # type: ignore[override]
+        start, stop = (int(self._ends[at - 1]) if at else 0), int(self._ends[at])
+        with open(self._file, "rb") as file:
+            file.seek(start)
+            id, title, text = json.loads(file.read(stop - start))
+        return Document(id=id, title=title, text=text)

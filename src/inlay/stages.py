@@ -1,0 +1,72 @@
+"""Stages: long work as a row of folders, each made whole or not at all, so that a killed run goes on where it was."""
+
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from inlay.errors import InputError
+from inlay.files import atomic_folder, read_json, verify_checksums, write_checksums, write_json
+from inlay.live import say
+
+_RUN, COST = "run.json", "cost.json"
+
+
+class Run:
+    """A folder of finished stages. What a stage leaves is always read back from disk, so that a resumed run and an
+    unbroken one see the same bytes."""
+
+    def __init__(self, folder: Path, identity: dict[str, Any], *, resume: bool) -> None:
+        """Begin or resume a run; InputError where an unfinished one is there unasked, or is of other settings."""
+        self.folder = folder
+        self.costs: list[dict[str, Any]] = []
+        there = (folder / _RUN).is_file()
+        if there and resume:
+            before = read_json(folder / _RUN)
+            changed = next((key for key in {**before, **identity} if before.get(key) != identity.get(key)), None)
+            if changed:
+                raise InputError(
+                    f"cannot resume {folder}: {changed} was {before.get(changed)!r} "
+                    f"and is {identity.get(changed)!r} now; give the same settings, or --force to begin anew"
+                )
+        else:
+            write_json(folder / _RUN, identity)
+
+    def stage(self, name: str, make: Callable[[Path], None]) -> Path:
+        """The folder of a stage, made by `make` unless an earlier run finished it; its bytes are checked then."""
+        done = self.folder / name
+        if done.is_dir():
+            verify_checksums(done)
+            say(f"{name:<24}  done before")
+        else:
+            begin, cpu = time.monotonic(), time.process_time()
+            with atomic_folder(done) as part:
+                make(part)
+                cost = {
+                    "name": name,
+                    "seconds": round(time.monotonic() - begin, 3),
+                    "cpu_s": round(time.process_time() - cpu, 3),
+                    "peak_mb": round(peak_mb()),
+                }
+                write_json(part / COST, cost)
+                write_checksums(part)
+        self.costs.append(read_json(done / COST))
+        return done
+
+
+def clear(folder: Path) -> None:
+    """Remove what a run left in its folder; its own file last, so that what is half removed is still unfinished."""
+    for entry in sorted(folder.iterdir(), key=lambda entry: entry.name == _RUN):
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        elif entry.name != ".lock":
+            entry.unlink()
+
+
+def peak_mb() -> float:
+    """The most memory that this process has held so far, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
