@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from numba import int64, uint8, uint64
+from numba import int64, uint64
 
 from inlay.vectors.compiled import compiled
 
@@ -19,7 +19,7 @@ _POWERS = np.array([10.0**k for k in range(23)])
 
 @compiled
 def number_words(
-    text: Any,  # (n,) uint8: whole words, separated by ASCII white space
+    text: Any,  # (n,) uint8: whole words, separated by ASCII white space, which is the last byte too
     at: Any,
     slots: Any,  # (2**k,) int32: hash table of word numbers, -1 where free
     hashes: Any,  # (capacity,) uint64
@@ -44,10 +44,10 @@ def number_words(
             at += 1
             continue
         begin, key = at, uint64(0xCBF29CE484222325)
-        while at < len(text) and (byte > _SPACE or not (byte == _SPACE or _TAB <= byte <= _RETURN)):
+        while byte > _SPACE or not (byte == _SPACE or _TAB <= byte <= _RETURN):
             key = (key ^ uint64(byte)) * uint64(0x100000001B3)
             at += 1
-            byte = text[at] if at < len(text) else uint8(_SPACE)
+            byte = text[at]
         size = at - begin
         slot = int64((key ^ (key >> uint64(29))) & uint64(mask))
         while True:
@@ -62,11 +62,10 @@ def number_words(
                 starts[n_words] = starts[word] + size
                 break
             if hashes[word] == key and starts[word + 1] - starts[word] == size:
-                first = starts[word]
-                same = True
-                for k in range(size):
-                    same &= pool[first + k] == text[begin + k]
-                if same:
+                first, k = starts[word], 0
+                while k < size and pool[first + k] == text[begin + k]:
+                    k += 1
+                if k == size:
                     break
             slot = (slot + 1) & mask
         tokens[n] = word

@@ -5,8 +5,8 @@ matrix product (neighbours × outputs) and not a dot product per pair. It is don
 whose twelve sums stay in registers.
 """
 
-# V words, W floats of a row that are used (a multiple of 8), M neighbours of a centre, T = 8 slots a tile of 6 outputs:
-# the two last slots of a tile are unused. `inputs` and `outputs` are (V, >= W) float32, zero beyond the dimension.
+# V words, W floats of a row that are used (a multiple of LANES), M neighbours of a centre, T = 8 slots a tile of 6
+# outputs: the two last ones stay unused. `inputs` and `outputs` are (V, >= W) float32, zero beyond the dimension.
 # r: a 64-bit random number, of which the upper half is compared with a probability times 2**32.
 
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 from numba import float32, int64, uint32, uint64
 
 from inlay.vectors.compiled import compiled
-from inlay.vectors.simd import fma, load, plus, prefetch, sigmoid, spread, store, sums, zero
+from inlay.vectors.simd import LANES, fma, load, load8, plus, prefetch, sigmoid, spread, store, sums, zero
 
 TILE = 6
 """Outputs in a tile: with 2 neighbours, as many sums as 16 registers hold."""
@@ -89,12 +89,12 @@ def errors(inputs: Any, rows: Any, m: Any, outputs: Any, outs: Any, step: Any, g
         rows[m] = rows[m - 1]  # an odd one is scored twice: cheaper than a second kernel
     for s in range(0, len(outs), SLOTS):
         r0, r1, r2, r3, r4, r5 = outs[s], outs[s + 1], outs[s + 2], outs[s + 3], outs[s + 4], outs[s + 5]
-        base, slope = load(step, 0, s), load(step, 1, s)
+        base, slope = load8(step, 0, s), load8(step, 1, s)
         for c in range(0, m, 2):
             a, b = rows[c], rows[c + 1]
             a0 = a1 = a2 = a3 = a4 = a5 = zero()
             b0 = b1 = b2 = b3 = b4 = b5 = zero()
-            for d in range(0, width, SLOTS):
+            for d in range(0, width, LANES):
                 x, y = load(inputs, a, d), load(inputs, b, d)
                 o = load(outputs, r0, d)
                 a0, b0 = fma(x, o, a0), fma(y, o, b0)
@@ -120,7 +120,7 @@ def update(inputs: Any, rows: Any, m: Any, outputs: Any, outs: Any, g: Any, widt
     """
     for s in range(0, len(outs), SLOTS):
         r0, r1, r2, r3, r4, r5 = outs[s], outs[s + 1], outs[s + 2], outs[s + 3], outs[s + 4], outs[s + 5]
-        for d in range(0, width, SLOTS):
+        for d in range(0, width, LANES):
             o0, o1, o2 = load(outputs, r0, d), load(outputs, r1, d), load(outputs, r2, d)
             o3, o4, o5 = load(outputs, r3, d), load(outputs, r4, d), load(outputs, r5, d)
             e0 = e1 = e2 = e3 = e4 = e5 = zero()

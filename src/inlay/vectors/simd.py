@@ -1,79 +1,81 @@
-"""Eight floats in one register: the few operations that the word-vector kernels need, as numba intrinsics.
+"""Many floats in one register: the few operations that the word-vector kernels need, as numba intrinsics.
 
-Plain loops cannot keep a tile of sums in registers, and run at less than half the speed. A table is a C-contiguous
-(rows, columns) float32 array; `load(table, r, d)` is table[r, d : d + 8], which the caller keeps inside the row.
+Plain loops cannot keep a tile of sums in registers, and run at half the speed. A table is a C-contiguous float32 array
+(rows, columns); `load(table, r, d)` is table[r, d : d + LANES], which the caller keeps inside the row.
 """
 
 from typing import Any
 
-from llvmlite import ir
+from llvmlite import binding, ir
 from numba.core import cgutils, types
 from numba.core.datamodel import models, register_default
 from numba.extending import intrinsic as _intrinsic
 
-LANES = 8
+LANES = 16 if binding.get_host_cpu_features().get("avx512f") else 8
+"""Floats in a register of this machine."""
+
 intrinsic: Any = _intrinsic  # its own type hides the arguments that it adds
 _FLOAT, _INT = ir.FloatType(), ir.IntType(32)
-_FLOATS, _INTS = ir.VectorType(_FLOAT, LANES), ir.VectorType(_INT, LANES)
 
 
-class _EightType(types.Type):
-    def __init__(self) -> None:
-        super().__init__(name="Eight")
+class _Floats(types.Type):
+    def __init__(self, lanes: int) -> None:
+        self.llvm = ir.VectorType(_FLOAT, lanes)
+        super().__init__(name=f"Floats({lanes})")
 
 
-EIGHT = _EightType()
+@register_default(_Floats)
+class _FloatsModel(models.PrimitiveModel):
+    def __init__(self, manager: Any, kind: _Floats) -> None:
+        super().__init__(manager, kind, kind.llvm)
 
 
-@register_default(_EightType)
-class _EightModel(models.PrimitiveModel):
-    def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, _FLOATS)
+MANY, EIGHT = _Floats(LANES), _Floats(8)
 
 
 @intrinsic
 def load(typing: Any, table: Any, row: Any, column: Any) -> Any:
-    """table[row, column : column + 8]"""
-
-    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        value = builder.load(_pointer(context, builder, signature, args, _FLOATS))
-        value.align = 4
-        return value
-
-    return EIGHT(table, types.int64, types.int64), emit
+    """table[row, column : column + LANES]"""
+    return MANY(table, types.int64, types.int64), _emit_load
 
 
 @intrinsic
-def store(typing: Any, table: Any, row: Any, column: Any, eight: Any) -> Any:
-    """table[row, column : column + 8] = eight"""
+def load8(typing: Any, table: Any, row: Any, column: Any) -> Any:
+    """table[row, column : column + 8]"""
+    return EIGHT(table, types.int64, types.int64), _emit_load
+
+
+@intrinsic
+def store(typing: Any, table: Any, row: Any, column: Any, floats: Any) -> Any:
+    """table[row, column : column + the size of floats] = floats"""
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        builder.store(args[3], _pointer(context, builder, signature, args, _FLOATS)).align = 4
+        builder.store(args[3], _pointer(context, builder, signature, args, floats.llvm)).align = 4
         return context.get_dummy_value()
 
-    return types.void(table, types.int64, types.int64, EIGHT), emit
+    return types.void(table, types.int64, types.int64, floats), emit
 
 
 @intrinsic
 def spread(typing: Any, table: Any, row: Any, column: Any) -> Any:
-    """table[row, column], eight times."""
+    """table[row, column] in every lane."""
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         scalar = builder.load(_pointer(context, builder, signature, args, _FLOAT))
-        one = builder.insert_element(ir.Constant(_FLOATS, ir.Undefined), scalar, ir.Constant(_INT, 0))
+        one = builder.insert_element(ir.Constant(MANY.llvm, ir.Undefined), scalar, ir.Constant(_INT, 0))
         return _shuffle(builder, one, one, [0] * LANES)
 
-    return EIGHT(table, types.int64, types.int64), emit
+    return MANY(table, types.int64, types.int64), emit
 
 
 @intrinsic
 def zero(typing: Any) -> Any:
-    """Eight zeros."""
+    """Zero in every lane."""
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _constant(0.0)
+        return ir.Constant(MANY.llvm, [0.0] * LANES)
 
-    return EIGHT(), emit
+    return MANY(), emit
 
 
 @intrinsic
@@ -83,7 +85,7 @@ def plus(typing: Any, a: Any, b: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         return builder.fadd(*args)
 
-    return EIGHT(EIGHT, EIGHT), emit
+    return a(a, a), emit
 
 
 @intrinsic
@@ -91,20 +93,23 @@ def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
     """a * b + c, rounded once."""
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return _call(builder, "llvm.fma.v8f32", args)
+        return _call(builder, "llvm.fma", args)
 
-    return EIGHT(EIGHT, EIGHT, EIGHT), emit
+    return a(a, a, a), emit
 
 
 @intrinsic
 def sums(typing: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any) -> Any:
-    """(sum a, sum b, sum c, sum d, sum e, sum f, 0, 0): a tree of additions that halves the registers three times."""
+    """(sum a, sum b, sum c, sum d, sum e, sum f, 0, 0): a tree of additions that halves the registers each time."""
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        level = [*args, _constant(0.0), _constant(0.0)]
+        level = [*args, zeros := ir.Constant(MANY.llvm, [0.0] * LANES), zeros]
+        for half in range(8, LANES, 8):
+            low, high = list(range(8)), list(range(half, half + 8))
+            level = [builder.fadd(_shuffle(builder, x, x, low), _shuffle(builder, x, x, high)) for x in level]
         for width in (1, 2, 4):
-            low = [lane for lane in range(2 * LANES) if not lane & width]
-            order = [(lane % LANES // (2 * width), lane // LANES, lane % width) for lane in low]
+            low = [lane for lane in range(16) if not lane & width]
+            order = [(lane % 8 // (2 * width), lane // 8, lane % width) for lane in low]
             low = [lane for _, lane in sorted(zip(order, low, strict=True))]
             high = [lane + width for lane in low]
             level = [
@@ -113,7 +118,7 @@ def sums(typing: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any) -> Any:
             ]
         return level[0]
 
-    return EIGHT(*[EIGHT] * 6), emit
+    return EIGHT(*[MANY] * 6), emit
 
 
 @intrinsic
@@ -122,15 +127,16 @@ def sigmoid(typing: Any, x: Any) -> Any:
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         power = builder.fmul(args[0], _constant(-1.44269504))  # exp(-x) = 2 ** power
-        power = _call(builder, "llvm.maxnum.v8f32", [power, _constant(-11.5415603)])
-        power = _call(builder, "llvm.minnum.v8f32", [power, _constant(11.5415603)])
-        whole = _call(builder, "llvm.floor.v8f32", [power])
+        power = _call(builder, "llvm.maxnum", [power, _constant(-11.5415603)])
+        power = _call(builder, "llvm.minnum", [power, _constant(11.5415603)])
+        whole = _call(builder, "llvm.floor", [power])
         rest = builder.fsub(power, whole)
         polynomial = _constant(0.00189646)
         for coefficient in (0.00894283, 0.0558634, 0.240140, 0.693157, 0.99999994):
-            polynomial = _call(builder, "llvm.fma.v8f32", [polynomial, rest, _constant(coefficient)])
-        exponent = builder.add(builder.fptosi(whole, _INTS), ir.Constant(_INTS, [127] * LANES))
-        scale = builder.bitcast(builder.shl(exponent, ir.Constant(_INTS, [23] * LANES)), _FLOATS)
+            polynomial = _call(builder, "llvm.fma", [polynomial, rest, _constant(coefficient)])
+        integers = ir.VectorType(_INT, 8)
+        exponent = builder.add(builder.fptosi(whole, integers), ir.Constant(integers, [127] * 8))
+        scale = builder.bitcast(builder.shl(exponent, ir.Constant(integers, [23] * 8)), EIGHT.llvm)
         return builder.fdiv(_constant(1.0), builder.fadd(_constant(1.0), builder.fmul(polynomial, scale)))
 
     return EIGHT(EIGHT), emit
@@ -150,6 +156,12 @@ def prefetch(typing: Any, table: Any, row: Any, column: Any) -> Any:
     return types.void(table, types.int64, types.int64), emit
 
 
+def _emit_load(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+    value = builder.load(_pointer(context, builder, signature, args, signature.return_type.llvm))
+    value.align = 4
+    return value
+
+
 def _pointer(context: Any, builder: Any, signature: Any, args: Any, kind: ir.Type) -> Any:
     """&table[row, column] as a pointer to `kind`, for the arguments (table, row, column, ...)."""
     table = context.make_array(signature.args[0])(context, builder, args[0])
@@ -159,14 +171,17 @@ def _pointer(context: Any, builder: Any, signature: Any, args: Any, kind: ir.Typ
 
 
 def _call(builder: Any, name: str, args: Any) -> Any:
-    """The LLVM operation `name` on eights."""
-    function = builder.module.declare_intrinsic(name, (), ir.FunctionType(_FLOATS, [_FLOATS] * len(args)))
+    """The LLVM operation `name` on vectors of one size."""
+    kind = args[0].type
+    function = builder.module.declare_intrinsic(
+        f"{name}.v{kind.count}f32", (), ir.FunctionType(kind, [kind] * len(args))
+    )
     return builder.call(function, args)
 
 
 def _shuffle(builder: Any, x: Any, y: Any, lanes: list[int]) -> Any:
-    return builder.shuffle_vector(x, y, ir.Constant(_INTS, lanes))
+    return builder.shuffle_vector(x, y, ir.Constant(ir.VectorType(_INT, len(lanes)), lanes))
 
 
 def _constant(value: float) -> ir.Constant:
-    return ir.Constant(_FLOATS, [value] * LANES)
+    return ir.Constant(EIGHT.llvm, [value] * 8)

@@ -133,7 +133,7 @@ def _number_files(files: LineFiles) -> tuple[list[str], NDArray[np.int32]]:
 
 
 def _blocks(source: str | Path | BinaryIO) -> Iterable[NDArray[np.uint8]]:
-    """The bytes of a file in blocks that end between two words."""
+    """The bytes of a file in blocks that end with white space."""
     if not isinstance(source, str | Path):
         yield from _whole_words(source)
         return
@@ -156,7 +156,7 @@ def _whole_words(file: BinaryIO) -> Iterable[NDArray[np.uint8]]:
         yield np.frombuffer(rest + block[:cut], np.uint8)
         rest = block[cut:]
     if rest:
-        yield np.frombuffer(rest, np.uint8)
+        yield np.frombuffer(rest + b" ", np.uint8)
 
 
 def _grown(old: NDArray, size: int) -> NDArray:

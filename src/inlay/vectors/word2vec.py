@@ -13,7 +13,7 @@ from inlay.live import Live
 from inlay.vectors.vocabulary import Encoded, LineFiles, Vocabulary, read
 from inlay.vectors.wordvectors import WordVectors
 
-# V words, D dimensions, n tokens; W = D rounded up to whole registers of 8 floats
+# V words, D dimensions, n tokens
 
 _CHUNK = 100_000
 """Tokens that a kernel works on before it looks up: the live line moves and Ctrl-C is heard between two chunks."""
@@ -109,13 +109,13 @@ def _run(
     rng: np.random.Generator,
 ) -> Iterator[Progress]:
     """Train both tables in place, and say a few times a second how far it is."""
-    from inlay.vectors.kernels import alias_table, skipgram
+    from inlay.vectors.kernels import LANES, alias_table, skipgram
 
     shares = corpus.vocabulary.counts / corpus.vocabulary.counts.sum()
     noise = alias_table(shares**config.noise_exponent)
     keep = (keep_probabilities(shares, config.sample) * 0xFFFFFFFF).astype(np.uint32)
     drawn = config.drawn or config.negative
-    width = -(-config.dim // 8) * 8
+    width = -(-config.dim // LANES) * LANES
     stop = threading.Event()
     stretches = _stretches(corpus.tokens, config.threads)
     done = np.zeros(len(stretches))  # epochs, with their fractions, that each thread has behind it
