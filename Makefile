@@ -1,0 +1,49 @@
+# make demo    build .venv, fit a model to the documentation of this Python, ask it three questions
+# make test    build .venv with everything the tests need, and run them
+# make check   formatting, lint, types, tests
+# make bench   every benchmark, results into benchmarks/results (hours)
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c constraints.txt
+
+.PHONY: demo test check format bench clean
+
+demo: $(VENV)/.demo
+	$(BIN)/inlay fit python-docs --out demo --force
+	$(BIN)/inlay search demo "read a file line by line" -k 3
+	$(BIN)/inlay search demo "stop a thread and wait for it" -k 3
+	$(BIN)/inlay search demo "turn text into a date" -k 3
+	@echo "Now open demo/report.html in a browser, or ask: $(BIN)/inlay search demo \"your question\""
+
+test: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(MAKE) test
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/fit_retrieval.py
+	$(BIN)/python benchmarks/word2vec_vs_gensim.py
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) -e ".[all]"
+	@touch $@
+
+$(VENV)/.dev: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) -e ".[all,dev,oracle]"
+	@touch $@ $(VENV)/.demo
+
+clean:
+	rm -rf $(VENV) demo demo.part .mypy_cache .ruff_cache .pytest_cache
