@@ -19,7 +19,7 @@ from inlay.embed.rungs import RUNGS, Material, rung
 from inlay.embed.static import StaticEmbedder
 from inlay.embed.tune import Tune
 from inlay.errors import InputError
-from inlay.evaluate import ladder
+from inlay.evaluate import choice as choosing
 from inlay.evaluate.card import card
 from inlay.evaluate.heldout import hold_out
 from inlay.evaluate.report import html
@@ -106,7 +106,7 @@ class Pipeline:
         vectors = self.run.stage("word vectors", lambda part: self._vectors(background, part)) / _VECTORS
         self.vectors = WordVectors.load(vectors) if vectors.exists() else None
 
-        bench = ladder.Bench(self.held, self.lang)
+        bench = choosing.Bench(self.held, self.lang)
         rows, dense, losses = self._dense_rungs(bench)
         search = self.run.stage("fusion", lambda part: self._fusion(bench, dense, part))
         rows, choice = self._choose(rows, dense, search)
@@ -215,14 +215,14 @@ class Pipeline:
 
     # -- ladder --------------------------------------------------------------------------------------------------------
 
-    def _dense_rungs(self, bench: ladder.Bench) -> tuple[list[dict[str, Any]], str, dict[str, list[float]]]:
+    def _dense_rungs(self, bench: choosing.Bench) -> tuple[list[dict[str, Any]], str, dict[str, list[float]]]:
         """Every rung made from the documents that are not held out, and measured; the best one's name; the losses."""
         secret = set(self.held.positions)
         rest = [at for at in range(len(self.distinct)) if at not in secret]
         material = self._material(rest, avoid=self.held.secret)
         rows: list[dict[str, Any]] = []
         losses: dict[str, list[float]] = {}
-        results: dict[str, ladder.Result] = {}
+        results: dict[str, choosing.Result] = {}
         for step in RUNGS:
             if step.needs_vectors and self.vectors is None:
                 continue
@@ -241,8 +241,8 @@ class Pipeline:
             if found["losses"]:
                 losses[step.name] = found["losses"]
             seconds = self.run.costs[-1]["seconds"]
-            rows.append(ladder.row(step.name, "dense", step.what, results[step.name], seconds=seconds))
-        self._dense, self._why_dense = ladder.choose_dense(results)
+            rows.append(choosing.row(step.name, "dense", step.what, results[step.name], seconds=seconds))
+        self._dense, self._why_dense = choosing.choose_dense(results)
         return rows, self._dense, losses
 
     def _material(self, positions: Sequence[int], *, avoid: Sequence[str] = ()) -> Material:
@@ -259,13 +259,13 @@ class Pipeline:
             self.tokenizer, self.lang, texts, pairs, self.vectors, dim=config.dim, tune=config.tune, seed=config.seed
         )
 
-    def _fusion(self, bench: ladder.Bench, dense: str, part: Path) -> None:
+    def _fusion(self, bench: choosing.Bench, dense: str, part: Path) -> None:
         """BM25 alone and beside the best dense rung: each weight, reciprocal ranks, and the default with feedback."""
         table = np.load(self.run.folder / f"rung {dense}" / "table.npy", allow_pickle=False)
         embedder = StaticEmbedder(self.tokenizer, table)
-        default = ladder.default_fusion(self.lang)
-        plain = [replace(fusion, feedback=replace(fusion.feedback, strength=0)) for fusion in ladder.weaker(default)]
-        fused = bench.fused(embedder, [*plain, ladder.RRF, *ladder.weaker(default)])
+        default = choosing.default_fusion(self.lang)
+        plain = [replace(fusion, feedback=replace(fusion.feedback, strength=0)) for fusion in choosing.weaker(default)]
+        fused = bench.fused(embedder, [*plain, choosing.RRF, *choosing.weaker(default)])
         write_json(
             part / "result.json",
             {"bm25": _dump(bench.lexical_only()), "fused": [_dump(result) for result in fused]},
@@ -273,29 +273,29 @@ class Pipeline:
 
     def _choose(
         self, rows: list[dict[str, Any]], dense: str, search: Path
-    ) -> tuple[list[dict[str, Any]], ladder.Choice]:
+    ) -> tuple[list[dict[str, Any]], choosing.Choice]:
         found = read_json(search / "result.json")
         bm25, fused = _restore(found["bm25"]), [_restore(scores) for scores in found["fused"]]
-        default = ladder.weaker(ladder.default_fusion(self.lang))
-        mode, fusion, why = ladder.choose_search(bm25, fused[:3], default)
-        rows = [ladder.row("bm25", "lexical", "BM25 over analyzed terms", bm25, shipped=mode == "lexical"), *rows]
-        rows.append(ladder.row("bm25 rrf dense", "hybrid", f"BM25 and {dense} by reciprocal ranks", fused[3]))
+        default = choosing.weaker(choosing.default_fusion(self.lang))
+        mode, fusion, why = choosing.choose_search(bm25, fused[:3], default)
+        rows = [choosing.row("bm25", "lexical", "BM25 over analyzed terms", bm25, shipped=mode == "lexical"), *rows]
+        rows.append(choosing.row("bm25 rrf dense", "hybrid", f"BM25 and {dense} by reciprocal ranks", fused[3]))
         for weight, plain, enriched in zip(default, fused[:3], fused[4:], strict=True):
             share = f"{weight.rule.weight:g}"  # type: ignore[union-attr]
             chosen = mode == "hybrid" and weight == fusion
             fed = bool(weight.feedback.strength)
             what = f"BM25 + {share} × {dense}"
-            rows.append(ladder.row(f"bm25 + {share} dense", "hybrid", what, plain, shipped=chosen and not fed))
+            rows.append(choosing.row(f"bm25 + {share} dense", "hybrid", what, plain, shipped=chosen and not fed))
             if fed:
                 name = f"bm25 + {share} dense + feedback"
-                rows.append(ladder.row(name, "hybrid", f"{what}, one pass of feedback", enriched, shipped=chosen))
+                rows.append(choosing.row(name, "hybrid", f"{what}, one pass of feedback", enriched, shipped=chosen))
         reasons = [self._why_dense, why]
         if mode == "hybrid" and fusion.feedback.strength:
             reasons.append(
                 "feedback is on by default in this language: it finds further documents on a subject, which questions "
                 "about one known document cannot show"
             )
-        return rows, ladder.Choice(dense=dense, mode=mode, fusion=fusion, why=tuple(reasons))
+        return rows, choosing.Choice(dense=dense, mode=mode, fusion=fusion, why=tuple(reasons))
 
     # -- result --------------------------------------------------------------------------------------------------------
 
@@ -304,7 +304,7 @@ class Pipeline:
         table, _ = rung(dense).build(self._material(range(len(self.distinct))))
         StaticEmbedder(self.tokenizer, np.ascontiguousarray(table)).save(part)
 
-    def _index(self, model: Path, documents: list[Document], choice: ladder.Choice, part: Path) -> None:
+    def _index(self, model: Path, documents: list[Document], choice: choosing.Choice, part: Path) -> None:
         """All documents with text, duplicates too: they may all be looked for."""
         embedder = StaticEmbedder.load(model)
         filled = [document for document in documents if document.text]
@@ -367,11 +367,11 @@ def _blocks(texts: Sequence[str], background: Corpus | None, size: int = 2048) -
         yield block
 
 
-def _dump(result: ladder.Result) -> dict[str, Any]:
+def _dump(result: choosing.Result) -> dict[str, Any]:
     return {kind: {name: values.tolist() for name, values in scores.values.items()} for kind, scores in result.items()}
 
 
-def _restore(tree: dict[str, Any]) -> ladder.Result:
+def _restore(tree: dict[str, Any]) -> choosing.Result:
     return {
         kind: Scores(
             queries=[str(at) for at in range(len(values["ndcg@10"]))],
