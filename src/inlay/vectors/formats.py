@@ -56,15 +56,7 @@ def save(vectors: "WordVectors", path: str | Path, *, force: bool = False) -> No
     The first two hold words and matrix alone. Raises InputError for another suffix, a file that exists (without
     `force`), vectors that are not finite, and words that the format cannot hold.
     """
-    path = Path(path)
-    writers: dict[str, Callable[[WordVectors, Path], None]] = {
-        ".txt": _save_text,
-        ".vec": _save_text,
-        ".bin": _save_binary,
-        ".safetensors": _save_safetensors,
-    }
-    if path.suffix not in writers:
-        raise InputError(f"{path}: the suffix must be one of {', '.join(writers)}, which names the format")
+    path = claim(path, force=force)
     if path.suffix != ".safetensors":
         for word in vectors.words:
             if not word or word.split() != [word]:
@@ -72,9 +64,16 @@ def save(vectors: "WordVectors", path: str | Path, *, force: bool = False) -> No
     for name in ("matrix", "context"):
         if (table := getattr(vectors, name)) is not None:
             _refuse_infinite(path, table, _rows_of(name, vectors.words))
-    claim_output(path, force=force)
     with atomic_path(path) as temporary:
-        writers[path.suffix](vectors, temporary)
+        _WRITERS[path.suffix](vectors, temporary)
+
+
+def claim(path: str | Path, *, force: bool) -> Path:
+    """The path, once it is certain that `save` can write there: a suffix that names a format, nothing to overwrite."""
+    path = Path(path)
+    if path.suffix not in _WRITERS:
+        raise InputError(f"{path}: the suffix must be one of {', '.join(_WRITERS)}, which names the format")
+    return claim_output(path, force=force)
 
 
 def _save_text(vectors: "WordVectors", path: Path) -> None:
@@ -100,6 +99,14 @@ def _save_safetensors(vectors: "WordVectors", path: Path) -> None:
     tensors = {name: np.ascontiguousarray(table) for name, table in tables.items() if table is not None}
     sums = {f"crc32.{name}": str(zlib.crc32(tensor.data)) for name, tensor in tensors.items()}
     save_file(tensors, path, metadata={"format": "inlay word vectors 1", **sums})
+
+
+_WRITERS: dict[str, Callable[["WordVectors", Path], None]] = {
+    ".txt": _save_text,
+    ".vec": _save_text,
+    ".bin": _save_binary,
+    ".safetensors": _save_safetensors,
+}
 
 
 def _load_safetensors(path: Path) -> "WordVectors":

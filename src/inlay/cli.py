@@ -1,0 +1,184 @@
+"""The command line: verb -> function, one voice for errors, and an exit code for each kind of end.
+
+0 done, 1 the user's input is wrong, 2 wrong usage, 3 a fault of ours, 130 interrupted.
+"""
+
+import errno
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+import typer
+
+from inlay import __version__
+from inlay.commands import check, data, fit, model, tokenizer, vectors
+from inlay.commands.options import Interrupted
+from inlay.errors import InputError
+from inlay.live import Live
+
+Verb = Callable[..., None]
+
+VERBS: dict[str, Verb | dict[str, Verb]] = {
+    "fit": fit.fit,
+    "search": model.search,
+    "embed": model.embed,
+    "evaluate": model.evaluate,
+    "info": model.info,
+    "check-data": check.check_data,
+    "tokenizer": {"train": tokenizer.train, "encode": tokenizer.encode},
+    "vectors": {
+        "train": vectors.train,
+        "neighbours": vectors.neighbours,
+        "analogy": vectors.analogy,
+        "similarity": vectors.similarity,
+    },
+    "data": {"list": data.list_sets, "pull": data.pull, "path": data.path, "verify": data.verify},
+}
+
+
+def main() -> None:
+    """Run the command line of this process."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and return its exit code; every error is one line on stderr."""
+    Live.enabled = True
+    try:
+        done = app(arguments, prog_name="inlay", standalone_mode=False)
+        sys.stdout.flush()
+    except BaseException as error:
+        if isinstance(error, SystemExit):
+            return error.code if isinstance(error.code, int) else 0
+        if os.environ.get("INLAY_DEBUG"):
+            traceback.print_exception(error)
+        code, message = _judge(error)
+        _close_stdout()
+    else:
+        code, message = (130, "interrupted") if done == 130 else (done or 0, "")
+    if message:
+        sys.stderr.write(f"error: {' '.join(message.splitlines())}\n")
+    return code
+
+
+def _judge(error: BaseException) -> tuple[int, str]:
+    """The exit code and the message of what ended a command; no message where nobody reads any more."""
+    if isinstance(error, InputError):
+        return 1, str(error)
+    if isinstance(error, Interrupted):
+        return 130, f"interrupted; {error}"
+    if isinstance(error, KeyboardInterrupt):
+        return 130, "interrupted"
+    if isinstance(error, typer.TyperException):
+        return 2, _usage(error)
+    if isinstance(error, BrokenPipeError):
+        return 1, ""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return 1, f"{error.filename or 'stdout'}: the disk is full; free some space"
+    if isinstance(error, OSError) and error.filename is not None:
+        return 1, f"{os.fsdecode(error.filename)}: {(error.strerror or str(error)).lower()}"
+    if isinstance(error, MemoryError):
+        return 1, "out of memory; give less text at a time, or free some memory"
+    what = str(error).splitlines()[:1]
+    return 3, (
+        f"this is a fault of inlay: {': '.join([type(error).__name__, *what])}; "
+        "run again with INLAY_DEBUG=1 for the traceback"
+    )
+
+
+def _usage(error: typer.TyperException) -> str:
+    message = error.format_message().strip().rstrip(".")
+    context = getattr(error, "ctx", None)
+    return f"{message[:1].lower()}{message[1:]}; see {context.command_path if context else 'inlay'} --help"
+
+
+def _close_stdout() -> None:
+    """Drop what could not be written, so that the interpreter does not try again when it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _root(
+    context: typer.Context,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no messages but errors.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """From raw text to a measured, searchable embedding model of that text.
+
+    A SOURCE is a file (.txt .md .html .jsonl .csv .tsv .parquet, plain or compressed), a folder, a glob, '-' for
+    stdin, or the name of a data set; python-docs, the documentation of the running Python, is always at hand.
+    Results go to stdout, progress and messages to stderr.
+
+    Exit codes: 0 done, 1 wrong input, 2 wrong usage, 3 a fault of inlay, 130 interrupted.
+
+    Examples:
+    inlay fit python-docs --out model
+    inlay search model "how do I read a file line by line"
+    """
+    Live.enabled = not quiet
+    if version:
+        typer.echo(f"inlay {__version__}")
+    elif context.invoked_subcommand is None:
+        _group(context)
+
+
+def _group(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(2)
+
+
+_GROUPS = {
+    "tokenizer": """Train tokenizers and try them.
+
+    Examples:
+    inlay tokenizer train docs/ --out tokenizer
+    inlay tokenizer encode tokenizer "Where do words end?"
+    """,
+    "vectors": """Train word vectors and ask them.
+
+    Examples:
+    inlay vectors train docs/ --out vectors.safetensors
+    inlay vectors neighbours vectors.safetensors king
+    """,
+    "data": """Get public data sets by name.
+
+    Examples:
+    inlay data list
+    inlay data pull cranfield
+    """,
+}
+
+
+def _described(text: str | None) -> tuple[str, str]:
+    """Help and epilog, from a docstring that ends with `Examples:` and a command a line."""
+    help, _, examples = inspect.cleandoc(text or "").partition("Examples:\n")
+    return help.strip(), "\b\nExamples:" + "".join(f"\n  {line}" for line in examples.splitlines())
+
+
+def _app(verbs: Mapping[str, Any], callback: Verb, text: str | None, *, completion: bool = False) -> typer.Typer:
+    group = typer.Typer(
+        rich_markup_mode=None,  # rich takes longer to load than most commands to run
+        pretty_exceptions_enable=False,
+        add_completion=completion,
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    )
+    help, epilog = _described(text)
+    group.callback(invoke_without_command=True, help=help, epilog=epilog)(callback)
+    for name, verb in verbs.items():
+        if isinstance(verb, dict):
+            group.add_typer(_app(verb, _group, _GROUPS[name]), name=name)
+        else:
+            help, epilog = _described(verb.__doc__)
+            group.command(name, help=help, epilog=epilog)(verb)
+    return group
+
+
+app = _app(VERBS, _root, _root.__doc__, completion=True)
