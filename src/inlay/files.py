@@ -58,6 +58,8 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
                 if file.is_file():
                     with open(file, "rb+") as opened:
                         os.fsync(opened.fileno())
+                        # Some writers leave files that only their owner may read.
+                        os.fchmod(opened.fileno(), 0o666 & ~_umask())
             os.chmod(temporary, 0o777 & ~_umask())
             fsync_folder(temporary)
             if path.exists():

@@ -20,7 +20,7 @@ class Run:
     unbroken one see the same bytes."""
 
     def __init__(self, folder: Path, identity: dict[str, Any], *, resume: bool) -> None:
-        """Begin or resume a run; InputError where an unfinished one is there unasked, or is of other settings."""
+        """Begin a run, or go on with the one that is there; InputError where that one is of other settings."""
         self.folder = folder
         self.costs: list[dict[str, Any]] = []
         there = (folder / _RUN).is_file()

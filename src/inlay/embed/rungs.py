@@ -170,6 +170,8 @@ RUNGS = (
 
 DEFAULT = "tuned-lsa"
 """The rung that ships unless another is measurably better."""
+UNTUNED = "lsa-grams"
+"""What ships where there is nothing to tune on."""
 
 
 def rung(name: str) -> Rung:

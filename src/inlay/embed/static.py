@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from inlay.batch import Batch
 from inlay.embed.embedder import EncodeReport
 from inlay.errors import InputError
-from inlay.files import contained, disk_errors, read_json, verify_checksums, write_json
+from inlay.files import atomic_path, contained, read_json, verify_checksums, write_json
 from inlay.tokenize.tokenizer import Tokenizer
 from inlay.vectors.wordvectors import WordVectors
 
@@ -119,8 +119,8 @@ class StaticEmbedder:
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         self.tokenizer.save(folder)
-        with disk_errors(folder):
-            save_file({"embedding.weight": np.ascontiguousarray(self.table)}, folder / _WEIGHTS)
+        with atomic_path(folder / _WEIGHTS) as part:
+            save_file({"embedding.weight": np.ascontiguousarray(self.table)}, part)
         modules = [{"idx": 0, "name": "0", "path": "", "type": _STATIC}]
         if self.normalize:
             modules.append({"idx": 1, "name": "1", "path": "1_Normalize", "type": _NORMALIZE})

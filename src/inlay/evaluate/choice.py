@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inlay.embed.rungs import DEFAULT
+from inlay.embed.rungs import DEFAULT, UNTUNED
 from inlay.embed.static import StaticEmbedder
 from inlay.evaluate.heldout import HeldOut, score
 from inlay.evaluate.retrieval import Difference, Scores, paired
@@ -96,6 +96,8 @@ class Bench:
 
 def choose_dense(results: dict[str, Result]) -> tuple[str, str]:
     """The dense rung to ship and a sentence that says why: the default, unless another is better beyond doubt."""
+    if DEFAULT not in results:
+        return UNTUNED, f"the text gives too few pairs to tune on, so {UNTUNED} is taken"
     default = results[DEFAULT]
     if questions(default) < _FEWEST:
         return DEFAULT, f"{questions(default)} held-out questions are too few to compare rungs, so {DEFAULT} is taken"

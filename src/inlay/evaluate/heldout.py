@@ -22,6 +22,8 @@ class HeldOut:
 
     positions: tuple[int, ...]
     """Places in the corpus of the documents that were held out."""
+    reduced: tuple[str, ...]
+    """The held-out documents without their titles and without the sentence that asks for them."""
     texts: tuple[str, ...]
     """(N,) what is searched: bodies without titles; the held-out ones without the sentence that asks for them."""
     queries: dict[str, list[str]]
@@ -35,14 +37,14 @@ class HeldOut:
 
 
 def hold_out(documents: Sequence[Document], *, seed: int, most: int = 400, searched: int = 10_000) -> HeldOut:
-    """Hold out a tenth of the documents (at most `most`, at least twenty where there are forty) and ask for them.
+    """Hold out a tenth of the documents (at least twenty where there are forty, but at most `most`) and ask for them.
 
     A document takes part with a title query, a sentence query, or both; one that has neither a title nor three
     sentences is not held out. At most `searched` documents are searched, the held-out ones always among them.
     """
     rng = np.random.default_rng([seed, 3])
     order = rng.permutation(len(documents))
-    wanted = max(min(len(documents) // 10, most), min(len(documents) // 2, 20))
+    wanted = min(most, max(len(documents) // 10, min(len(documents) // 2, 20)))
     positions: list[int] = []
     texts: list[str] = []
     queries: dict[str, list[str]] = {kind: [] for kind in KINDS}
@@ -67,11 +69,17 @@ def hold_out(documents: Sequence[Document], *, seed: int, most: int = 400, searc
                 continue
         if len(rest) < searched:
             rest.append(body)
+    reduced = tuple(texts)
+    texts += rest[: max(searched - len(texts), 0)]
+    # Ties fall to the document that stands first: the held-out ones must not all stand in front.
+    mixed = rng.permutation(len(texts)).tolist()
+    place = {before: now for now, before in enumerate(mixed)}
     return HeldOut(
         positions=tuple(positions),
-        texts=tuple(texts + rest[: max(searched - len(texts), 0)]),
+        reduced=reduced,
+        texts=tuple(texts[before] for before in mixed),
         queries=queries,
-        answers=answers,
+        answers={kind: [place[before] for before in befores] for kind, befores in answers.items()},
     )
 
 

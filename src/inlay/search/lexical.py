@@ -110,8 +110,8 @@ class Lexical:
         from scipy.sparse import csc_matrix
 
         folder = Path(folder)
-        if verify:
-            verify_checksums(folder)
+        if verify and not verify_checksums(folder):
+            raise InputError(f"{folder}: its checksums are missing; copy the folder again, or fit the model again")
         header, terms = read_json(folder / _HEADER), read_json(folder / _TERMS)
         try:
             if header["format"] != _FORMAT or not isinstance(terms, list):

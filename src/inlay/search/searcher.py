@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -11,7 +11,7 @@ import numpy as np
 from inlay.config import from_tree, to_tree
 from inlay.embed.embedder import Embedder, load
 from inlay.errors import InputError, did_you_mean
-from inlay.files import atomic_path, read_json, sha256, write_json
+from inlay.files import CHECKSUMS, atomic_path, read_json, sha256, verify_checksums, write_json
 from inlay.search.hybrid import MODES, Fusion, Mode, Ranker, top
 from inlay.search.index import Index
 from inlay.search.lexical import Lexical
@@ -50,8 +50,8 @@ class Searcher:
         fusion: Fusion | None = None,
         mode: Mode = "hybrid",
     ) -> Self:
-        """Index the documents; ids that occur twice get a number behind them."""
-        documents = list(documents)
+        """Index the documents; an id that was there before gets a number behind it, so that every hit has its own."""
+        documents = list(_told_apart(documents))
         index = Index(embedder.dim)
         texts = [document.full for document in documents]
         for start in range(0, len(texts), 4096):
@@ -60,7 +60,10 @@ class Searcher:
         return cls(documents, embedder, Ranker(Lexical.build(texts, lang), index, fusion or Fusion()), mode)
 
     def search(self, query: str, k: int = 10, mode: Mode | None = None) -> list[Hit]:
-        """The k best documents for a query, best first; a document that shares nothing with it is no hit."""
+        """The k best documents for a query, best first; none for a query of which nothing is known.
+
+        By words or vectors alone, a document that shares nothing with the query is no hit; the hybrid ranks them all.
+        """
         return self.search_all([query], k, mode)[0]
 
     def search_all(self, queries: Sequence[str], k: int = 10, mode: Mode | None = None) -> list[list[Hit]]:
@@ -91,10 +94,12 @@ class Searcher:
                     yield [(int(id), float(score)) for id, score in zip(ids, row, strict=True) if score]
                 continue
             vectors = self.embedder.encode(texts) if mode == "hybrid" else np.zeros((len(texts), 1), np.float32)
-            all_scores = self.ranker.scores(texts, vectors, mode)
-            for row, best in zip(all_scores, top(all_scores, k), strict=True):
-                # All scores equal: the query has no word that any document has.
-                yield [(int(at), float(row[at])) for at in best] if row.min() < row.max() else []
+            scores = self.ranker.scores(texts, vectors, mode)
+            known = (self.ranker.lexical.queries(texts).getnnz(axis=1) > 0) | vectors.any(axis=1)
+            for row, best, asks in zip(scores, top(scores, k), known, strict=True):
+                # A fused score is relative to the other documents': it may be 0 or less for a good one.
+                least = 0 if mode == "lexical" else -np.inf
+                yield [(int(at), float(row[at])) for at in best if row[at] > least] if asks else []
 
     def save(self, folder: str | Path) -> None:
         """Write everything but the embedder below `folder`/search; the model folder itself holds the embedder."""
@@ -105,8 +110,8 @@ class Searcher:
         with atomic_path(folder / _DOCUMENTS) as part, open(part, "w", encoding="ascii", newline="\n") as file:
             for document in self.documents:
                 file.write(json.dumps([document.id, document.title, document.text]) + "\n")
-        settings = {"mode": self.mode, "fusion": to_tree(self.ranker.fusion)}
-        write_json(folder / _SETTINGS, settings | {"documents": sha256(folder / _DOCUMENTS)})
+        write_json(folder / _SETTINGS, {"mode": self.mode, "fusion": to_tree(self.ranker.fusion)})
+        write_json(folder / CHECKSUMS, {name: sha256(folder / name) for name in (_SETTINGS, _DOCUMENTS)})
 
     @classmethod
     def load(cls, folder: str | Path, *, verify: bool = True) -> Self:
@@ -115,10 +120,11 @@ class Searcher:
         folder = Path(folder) / _FOLDER
         if not (folder / _SETTINGS).is_file():
             raise InputError(f"{folder.parent} holds a model but no documents to search; `inlay fit` makes both")
-        settings = read_json(folder / _SETTINGS)
-        file = folder / _DOCUMENTS
-        if not file.is_file() or (verify and sha256(file) != settings.get("documents")):
-            raise InputError(f"{file}: missing or changed since it was written; fit the model again")
+        if verify and not verify_checksums(folder):
+            raise InputError(f"{folder}: its checksums are missing; copy the folder again, or fit the model again")
+        settings, file = read_json(folder / _SETTINGS), folder / _DOCUMENTS
+        if not file.is_file() or not isinstance(settings, dict) or settings.get("mode") not in MODES:
+            raise InputError(f"{folder}: {_SETTINGS} or {_DOCUMENTS} is missing or damaged; fit the model again")
         lexical = Lexical.load(folder / "lexical", verify=verify)
         index = Index.load(folder / "index", verify=verify)
         fusion = from_tree(Fusion, settings.get("fusion", {}))
@@ -127,7 +133,7 @@ class Searcher:
             raise InputError(f"{file} holds {len(documents)} documents, the index {len(index)}; fit the model again")
         if index.dim != embedder.dim:
             raise InputError(f"{folder}: the index has {index.dim} dimensions, the model {embedder.dim}; fit it again")
-        return cls(documents, embedder, Ranker(lexical, index, fusion), settings.get("mode", "hybrid"))
+        return cls(documents, embedder, Ranker(lexical, index, fusion), settings["mode"])
 
 
 class StoredDocuments(Sequence[Document]):
@@ -147,3 +153,15 @@ class StoredDocuments(Sequence[Document]):
             file.seek(start)
             id, title, text = json.loads(file.read(stop - start))
         return Document(id=id, title=title, text=text)
+
+
+def _told_apart(documents: Iterable[Document]) -> Iterator[Document]:
+    taken: set[str] = set()
+    times: dict[str, int] = {}
+    for document in documents:
+        id = document.id
+        while id in taken:
+            times[document.id] = times.get(document.id, 1) + 1
+            id = f"{document.id} ({times[document.id]})"
+        taken.add(id)
+        yield document if id == document.id else replace(document, id=id)

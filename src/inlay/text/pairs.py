@@ -14,7 +14,9 @@ Kind = Literal["title", "heading", "first", "sentence", "neighbours"]
 KINDS: tuple[Kind, ...] = ("title", "heading", "first", "sentence", "neighbours")
 
 # A sentence ends after . ! ? where a space follows, after the Chinese marks at once, and at a line break.
-_BORDER = re.compile(r"(?<=[.!?])[\"'”’)\]]?\s+|(?<=[。！？；])[”’」』）]?|\n+")
+_BORDER = re.compile(
+    r"(?<=[.!?])\s+|(?<=[.!?][\"'”’)\]])\s+|(?<=[。！？；])(?![。！？；”’」』）])|(?<=[。！？；][”’」』）])|\n+"
+)
 _END = tuple(".!?。！？；;:：,，")
 _WORDS = re.compile(r"[\u3400-\u9fff]|[^\W_\u3400-\u9fff]+")
 
@@ -44,13 +46,16 @@ def mine(
     """Yield the document's pairs: title and body, heading and section, first sentence and rest, a sentence and the
     document without it (`per_document` of them, drawn by `rng`), and its two halves.
 
-    A pair whose query or positive is shorter than four words is left out. Linear in the length of the text.
+    A pair whose query (a title or heading apart) or positive is shorter than four words is left out, and so is a
+    sentence that what remains of the document repeats. Linear in the length of the text.
     """
     body = body_of(document)
     pieces = sentences(body)
 
     def pair(kind: Kind, query: str, positive: str) -> Iterator[Pair]:
-        if kind in kinds and _length(positive) >= _SHORTEST and _length(query) >= (1 if kind == "title" else _SHORTEST):
+        if kind not in kinds or (kind in ("first", "sentence") and query in positive):
+            return
+        if _length(positive) >= _SHORTEST and _length(query) >= (1 if kind == "title" else _SHORTEST):
             yield Pair(kind=kind, query=query, positive=positive, document=position)
 
     if document.title:
@@ -105,8 +110,8 @@ def body_of(document: Document) -> str:
 
 
 def without(pieces: Sequence[str], at: int) -> str:
-    """The pieces as one text, the one at `at` left out."""
-    return " ".join(piece for place, piece in enumerate(pieces) if place != at)
+    """The pieces as one text, the one at `at` left out wherever it stands."""
+    return " ".join(piece for piece in pieces if piece != pieces[at])
 
 
 def _sections(body: str) -> Iterator[tuple[str, str]]:

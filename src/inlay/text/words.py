@@ -59,12 +59,13 @@ def segmenter(lang: str, *, user_dictionary: str | Path | None = None) -> Segmen
     """A function from a text to its words, in order, in lower case.
 
     Spaced scripts are cut by a regular expression; Chinese by rjieba, or by jieba where a user dictionary adds words
-    (one a line, as jieba reads it). `chars` gives every Han character and every other word.
+    (one a line, as jieba reads it). `chars` gives every Han character, every kana and every other word.
     """
     if lang == "zh":
         return _chinese(str(user_dictionary) if user_dictionary else None)
     if lang == "chars":
-        characters = re.compile(f"{_HAN.pattern}|{_KANA.pattern}|" + r"(?:(?![\u3040-\u30ff\u3400-\u9fff])[^\W_])+")
+        alone = f"{_HAN.pattern}|{_KANA.pattern}"
+        characters = re.compile(rf"(?=[^\W_])(?:{alone})|(?:(?!{alone})[^\W_])+")
         return lambda text: characters.findall(text.lower())
     if lang not in LANGUAGES:
         raise InputError(f"language {lang!r} is not known{did_you_mean(lang, (*LANGUAGES, 'chars'))}")
