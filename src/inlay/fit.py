@@ -71,7 +71,12 @@ def fit(
                 raise InputError(f"{part} is an unfinished run; --resume goes on with it, --force begins anew")
             clear(part)
         run = Run(part, identity, resume=resume)
-        tree = Pipeline(run, config).make(documents, general, out)
+        try:
+            tree = Pipeline(run, config).make(documents, general, out)
+        except BaseException:
+            if not run.costs:  # no stage is finished that another run could go on from
+                shutil.rmtree(part, ignore_errors=True)
+            raise
         clear(part)
     shutil.rmtree(part, ignore_errors=True)
     return Fitted(folder=out, tree=tree)

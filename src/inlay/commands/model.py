@@ -10,7 +10,7 @@ import typer
 
 from inlay.commands import show
 from inlay.commands.options import Force, Json, K, Lang, Model, Resume, language_of, reads_corpus, resumable
-from inlay.errors import InputError
+from inlay.errors import InputError, did_you_mean
 from inlay.live import Live, say
 from inlay.text.document import CorpusConfig
 
@@ -155,9 +155,8 @@ def evaluate(
     from inlay.evaluate.beir import read
     from inlay.evaluate.retrieval import measure
     from inlay.search.searcher import Searcher
-    from inlay.text import data
 
-    test = read(data.beir(on) if on in data.NAMES and not Path(on).exists() else on, split=split)
+    test = read(_test_folder(on), split=split)
     for note in test.notes:
         say(f"note: {note}")
     lang = language_of(lang, lambda: (document.full for document in test.corpus))
@@ -181,6 +180,18 @@ def evaluate(
         rows.append([mode, *(f"{mean:.3f} [{low:.3f}, {high:.3f}]" for mean, low, high in cells)])
     show.line(f"{on}: {len(test.corpus):,} documents, {len(test.queries):,} queries, language {lang}; 95 % intervals")
     show.table(["", "nDCG@10", "recall@10", "recall@100", "MRR@10"], rows)
+
+
+def _test_folder(on: str) -> Path:
+    """A folder as it is, or that of the named data set."""
+    from inlay.text import data
+
+    if Path(on).exists() or len(Path(on).parts) > 1:
+        return Path(on)
+    if on not in data.NAMES:
+        tests = [name for name in data.NAMES if data.describe(name).is_retrieval]
+        raise InputError(f"{on}: no such folder or data set{did_you_mean(on, tests)}")
+    return data.beir(on)
 
 
 def _fusion(folder: Path) -> "Fusion":
