@@ -38,6 +38,8 @@ def load(path: str | Path) -> "WordVectors":
         raise InputError(f"{path}: no such file of word vectors")
     with open(path, "rb") as file:
         beginning = file.read(_LONGEST_HEADER)
+    if path.suffix == ".safetensors":
+        return _load_safetensors(path)
     if path.suffix in _PICKLES or beginning[:1] == b"\x80" or beginning[:2] == b"PK":
         raise InputError(
             f"{path}: a pickle or archive can run code when read, so it is refused; "
@@ -45,8 +47,6 @@ def load(path: str | Path) -> "WordVectors":
         )
     if beginning[:2] in (b"\x1f\x8b", b"BZ", b"\xfd7"):
         raise InputError(f"{path}: compressed; unpack it first (gunzip, bunzip2, unxz)")
-    if path.suffix == ".safetensors":
-        return _load_safetensors(path)
     return _load_word2vec(path, beginning)
 
 

@@ -1,0 +1,250 @@
+"""The compiled loops against slow twins in plain NumPy, against the formulas, and against chance."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from inlay.vectors import kernels
+from inlay.vectors.simd import LANES
+from inlay.vectors.word2vec import Word2Vec, train
+
+WIDTH = 2 * LANES
+
+
+def tables(rng, n_words=12, dim=11):
+    room = np.zeros((2, n_words, WIDTH), np.float32)
+    room[:, :, :dim] = rng.normal(0, 0.5, (2, n_words, dim))
+    return room[0].copy(), room[1].copy()
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-np.clip(x, -8, 8)))
+
+
+# The slow twins
+
+
+def twin_choose(centre, negatives, rate, weight):
+    """(slots,) rows and (2, slots) steps."""
+    n = -(-(len(negatives) + 1) // 6) * 8
+    outs, step = np.full(n, centre), np.zeros((2, n), np.float32)
+    step[:, 0] = rate, -rate
+    for k, word in enumerate(negatives, 1):
+        slot = k // 6 * 8 + k % 6
+        outs[slot] = word
+        step[1, slot] = -rate * weight * (word != centre)
+    return outs, step
+
+
+def twin_centre(inputs, rows, outputs, outs, step):
+    """One centre's update of both tables, in place."""
+    scores = inputs[rows] @ outputs[outs].T
+    g = step[0] + step[1] * sigmoid(scores)
+    for first in range(0, len(outs), 8):
+        tile = slice(first, first + 6)
+        before, change = outputs[outs[tile]].copy(), np.zeros((6, WIDTH), np.float32)
+        for c, row in enumerate(rows):
+            h = inputs[row].copy()
+            inputs[row] += g[c, tile] @ before
+            change += np.outer(g[c, tile], h)
+        np.add.at(outputs, outs[tile], change)
+
+
+class TwinRandom:
+    def __init__(self, seed):
+        self.x = seed
+
+    def next(self):
+        x, full = self.x, 2**64 - 1
+        x ^= x >> 12
+        x ^= x << 25 & full
+        x ^= x >> 27
+        self.x = x
+        return x * 0x2545F4914F6CDD1D & full
+
+    def below(self, n):
+        return (self.next() >> 32) * n >> 32
+
+
+def twin_draw(noise, random):
+    r = random.next()
+    word = (r >> 32) * len(noise) >> 32
+    return word if (r & 0xFFFFFFFF) <= int(noise[word, 0]) else int(noise[word, 1])
+
+
+def twin_skipgram(tokens, rates, keep, noise, inputs, outputs, window, drawn, weight, seed):
+    random = TwinRandom(seed)
+    negatives = [twin_draw(noise, random) for _ in range(drawn)]
+    at = 0
+    while at < len(tokens):
+        rate, piece = rates[0] + (rates[1] - rates[0]) * at / len(tokens), []
+        while at < len(tokens) and len(piece) < kernels.PIECE:
+            word, at = tokens[at], at + 1
+            if word < 0:
+                break
+            if random.next() >> 32 <= keep[word]:
+                piece.append(word)
+        for p, centre in enumerate(piece):
+            reach = 1 + random.below(window)
+            rows = [*piece[max(0, p - reach) : p], *piece[p + 1 : p + reach + 1]]
+            if rows:
+                outs, step = twin_choose(centre, negatives, np.float32(rate), np.float32(weight))
+                negatives = [twin_draw(noise, random) for _ in range(drawn)]
+                twin_centre(inputs, rows, outputs, outs, step)
+
+
+# The properties
+
+
+@pytest.mark.parametrize("drawn", [1, 5, 6, 13])
+@pytest.mark.parametrize("rows", [[3], [3, 4], [3, 4, 5, 6, 7], [3, 3, 4, 3]], ids=str)
+def test_one_centre_is_updated_as_by_the_twin(rows, drawn):
+    rng = np.random.default_rng(drawn)
+    inputs, outputs = tables(rng)
+    negatives = rng.integers(0, 12, drawn)  # with repetitions, and with the centre among them
+    outs, step = twin_choose(2, negatives, 0.1, 0.7)
+    made, made_step = np.empty(len(outs), np.int64), np.empty((2, len(outs)), np.float32)
+    kernels.choose_outputs(2, negatives, np.float32(0.1), np.float32(0.7), made, made_step)
+    np.testing.assert_array_equal(made, outs)
+    np.testing.assert_allclose(made_step, step, rtol=1e-6)
+
+    expected_inputs, expected_outputs = inputs.copy(), outputs.copy()
+    twin_centre(expected_inputs, rows, expected_outputs, outs, step)
+    room = np.array([*rows, -1])
+    g = np.empty((len(rows) + 1, len(outs)), np.float32)
+    kernels.errors(inputs, room, len(rows), outputs, outs, step, g, WIDTH)
+    kernels.update(inputs, room, len(rows), outputs, outs, g, WIDTH)
+    np.testing.assert_allclose(inputs, expected_inputs, atol=2e-6)
+    np.testing.assert_allclose(outputs, expected_outputs, atol=2e-6)
+
+
+@pytest.mark.parametrize(("window", "drawn", "weight"), [(1, 5, 1.0), (5, 5, 1.0), (3, 8, 0.5)])
+def test_a_corpus_is_trained_as_by_the_twin(window, drawn, weight):
+    rng = np.random.default_rng(1)
+    tokens = rng.integers(-1, 12, 400).astype(np.int32)
+    noise = kernels.alias_table(rng.random(12))
+    keep = rng.integers(2**30, 2**32, 12).astype(np.uint32)
+    inputs, outputs = tables(rng)
+    expected_inputs, expected_outputs = inputs.copy(), outputs.copy()
+    twin_skipgram(tokens, (0.05, 0.01), keep, noise, expected_inputs, expected_outputs, window, drawn, weight, 77)
+    rates, state = np.array([0.05, 0.01]), np.array([77], np.uint64)
+    end = kernels.skipgram(
+        tokens, 0, 400, rates, keep, noise, inputs, outputs, WIDTH, window, drawn, weight, state
+    )  # fmt: skip
+    assert end == 400
+    np.testing.assert_allclose(inputs, expected_inputs, atol=1e-4)
+    np.testing.assert_allclose(outputs, expected_outputs, atol=1e-4)
+
+
+def test_the_step_is_the_gradient_of_the_negative_sampling_loss():
+    """The worked example: loss 2.030716 and its four gradients."""
+    v = np.zeros((1, WIDTH), np.float32)
+    v[0, :2] = 0.1, -0.2
+    u = np.zeros((3, WIDTH), np.float32)
+    u[:, :2] = (0.3, 0.1), (-0.2, 0.4), (0.5, 0.2)
+
+    def loss(v, u):
+        scores = u.astype(float) @ v[0].astype(float)
+        return -np.log(sigmoid(scores[0])) - np.log(sigmoid(-scores[1:])).sum()
+
+    assert loss(v, u) == pytest.approx(2.030716, abs=1e-6)
+    outs, step = np.empty(8, np.int64), np.empty((2, 8), np.float32)
+    kernels.choose_outputs(0, np.array([1, 2]), np.float32(1), np.float32(1), outs, step)
+    new_v, new_u, rows, g = v.copy(), u.copy(), np.array([0, 0]), np.empty((2, 8), np.float32)
+    kernels.errors(new_v, rows, 1, new_u, outs, step, g, WIDTH)
+    kernels.update(new_v, rows, 1, new_u, outs, g, WIDTH)
+    dv, du = v - new_v, u - new_u  # a step of size 1 goes down the gradient
+    np.testing.assert_allclose(dv[0, :2], (0.006996, 0.240758), atol=2e-6)
+    np.testing.assert_allclose(
+        du[:, :2], [(-0.049750, 0.099500), (0.047502, -0.095004), (0.050250, -0.100500)], atol=2e-6
+    )
+    for table, gradient in ((v, dv), (u, du)):
+        for place in np.ndindex(len(table), 2):
+            up, down = (x.astype(float) for x in (table, table))
+            up[place] += 1e-5
+            down[place] -= 1e-5
+            pair = [(x, u) if table is v else (v, x) for x in (up, down)]
+            slope = (loss(*pair[0]) - loss(*pair[1])) / 2e-5
+            assert gradient[place] == pytest.approx(slope, abs=1e-5)
+
+
+def test_noise_follows_counts_to_the_power_three_quarters():
+    counts = np.array([2, 1, 1, 1, 1])  # the cat sits on the mat
+    shares = counts**0.75 / (counts**0.75).sum()
+    np.testing.assert_allclose(shares, [0.295997, *[0.176001] * 4], atol=1e-6)
+    noise, state = kernels.alias_table(counts**0.75), np.array([9], np.uint64)
+    drawn = np.bincount([kernels.draw(noise, state) for _ in range(40_000)], minlength=5) / 40_000
+    np.testing.assert_allclose(drawn, shares, atol=0.01)
+
+
+@pytest.mark.parametrize("n", [1, 2, 1000])
+def test_the_alias_table_holds_the_probabilities_exactly(n):
+    shares = np.random.default_rng(n).random(n) ** 4
+    table = kernels.alias_table(shares)
+    own = table[:, 0] / (2**32 - 1)
+    implied = np.bincount(np.arange(n), own, n) + np.bincount(table[:, 1], 1 - own, n)
+    np.testing.assert_allclose(implied / n, shares / shares.sum(), atol=1e-8)
+
+
+def test_no_pair_of_words_reaches_over_the_end_of_a_sentence():
+    """Words of different sentences never meet: the second sentence's word leaves the first one's vectors alone."""
+    rng = np.random.default_rng(0)
+    inputs, outputs = tables(rng)
+    before = inputs.copy()
+    tokens = np.array([0, -1, 1, -1, 2, 3, -1, 4], np.int32)
+    keep, noise = np.full(12, 2**32 - 1, np.uint32), kernels.alias_table(np.ones(12))
+    state = np.array([3], np.uint64)
+    kernels.skipgram(tokens, 0, 8, np.array([0.1, 0.1]), keep, noise, inputs, outputs, WIDTH, 5, 5, 1.0, state)
+    changed = np.flatnonzero((inputs != before).any(axis=1))
+    assert changed.tolist() == [2, 3]
+
+
+def test_a_sentence_that_begins_in_a_chunk_is_finished_in_it():
+    tokens = np.array([0, 1, 2, -1, 3, 4, 5, 6, -1, 7], np.int32)
+    inputs, outputs = tables(np.random.default_rng(0))
+    keep, noise = np.full(12, 2**32 - 1, np.uint32), kernels.alias_table(np.ones(12))
+    rest = (np.array([0.1, 0.1]), keep, noise, inputs, outputs, WIDTH, 5, 5, 1.0, np.array([3], np.uint64))
+    assert kernels.skipgram(tokens, 0, 5, *rest) == 9
+    assert kernels.skipgram(tokens, 0, 4, *rest) == 4
+
+
+def test_the_fraction_that_subsampling_keeps_is_the_one_asked_for():
+    tokens = np.zeros(500, np.int32)
+    piece, state = np.empty(1024, np.int32), np.array([5], np.uint64)
+    keep = np.array([0.3 * 2**32], np.uint32)
+    kept = np.mean([kernels.next_piece(tokens, 0, keep, state, piece)[0] for _ in range(200)]) / 500
+    assert kept == pytest.approx(0.3, abs=0.01)
+
+
+def test_registers_of_eight_floats_give_the_same_vectors_as_wider_ones(tmp_path):
+    """The narrow path, compiled in a process that hides the machine's wide registers, and says that it compiles."""
+    code = """
+import sys
+import llvmlite.binding as binding
+features = binding.get_host_cpu_features()
+features.update({name: False for name in features if name.startswith("avx512")})
+binding.get_host_cpu_features = lambda: features
+import numpy as np
+from inlay.vectors import word2vec
+from inlay.vectors.simd import LANES
+assert LANES == 8
+config = word2vec.Word2Vec(dim=20, epochs=1, min_count=1, alpha=0.1)
+np.save(sys.argv[1], word2vec.train([line.split() for line in sys.stdin], config).matrix)
+"""
+    words = np.random.default_rng(0).integers(0, 40, (50, 12))
+    text = "\n".join(" ".join(f"w{word}" for word in row) for row in words)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "narrow.npy")],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)},
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "compiling kernels, once" in done.stderr
+    wide = train([line.split() for line in text.split("\n")], Word2Vec(dim=20, epochs=1, min_count=1, alpha=0.1))
+    np.testing.assert_allclose(np.load(tmp_path / "narrow.npy"), wide.matrix, atol=1e-5)

@@ -1,0 +1,114 @@
+"""Counting and numbering words: both ways in give the same numbers, and what is wrong is said."""
+
+import io
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from inlay.errors import InputError
+from inlay.vectors import vocabulary
+from inlay.vectors.vocabulary import LineFiles, read
+
+WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("Z", "C")), min_size=1, max_size=6)
+SENTENCES = st.lists(st.lists(WORDS, max_size=8), max_size=12)
+
+
+def sentences_of(corpus):
+    """The corpus as lists of words again."""
+    sentences, sentence = [], []
+    for token in corpus.tokens.tolist():
+        if token < 0:
+            sentences.append(sentence)
+            sentence = []
+        else:
+            sentence.append(corpus.vocabulary.words[token])
+    return sentences + [sentence] * bool(sentence)
+
+
+@given(SENTENCES, st.integers(1, 3))
+@settings(max_examples=60, deadline=None)
+def test_lists_and_files_give_the_same_corpus_and_it_is_the_text_without_its_rare_words(sentences, min_count):
+    counts = Counter(word for sentence in sentences for word in sentence)
+    kept = {word: count for word, count in counts.items() if count >= min_count}
+    text = "\n".join("  ".join(sentence) for sentence in sentences).encode()
+    if not kept:
+        for source in (sentences, LineFiles(io.BytesIO(text))):
+            with pytest.raises(InputError, match="min_count"):
+                read(source, min_count=min_count)
+        return
+    for source in (sentences, LineFiles(io.BytesIO(text))):
+        corpus = read(source, min_count=min_count)
+        assert corpus.vocabulary.words == sorted(kept, key=lambda word: (-kept[word], word))
+        assert dict(zip(corpus.vocabulary.words, corpus.vocabulary.counts.tolist(), strict=True)) == kept
+        expected = [[word for word in sentence if word in kept] for sentence in sentences]
+        assert sentences_of(corpus) == [sentence for sentence in expected if sentence]
+
+
+def test_blocks_and_growing_tables_change_nothing(tmp_path, monkeypatch):
+    """A text of many words, read a few bytes at a time, is the text read at once."""
+    rng = np.random.default_rng(0)
+    lines = [" ".join(f"word{n}" for n in rng.integers(0, 300_000, 300)) for _ in range(1000)]
+    file = tmp_path / "text.txt"
+    file.write_text("\n".join(lines))
+    whole = read([line.split() for line in lines], min_count=1)
+    for size in (1 << 22, 1000):
+        monkeypatch.setattr(vocabulary, "_BLOCK", size)
+        corpus = read(LineFiles(file), min_count=1)
+        assert corpus.vocabulary.words == whole.vocabulary.words
+        np.testing.assert_array_equal(corpus.tokens, whole.tokens)
+
+
+def test_the_end_of_a_file_ends_its_sentence():
+    corpus = read(LineFiles(io.BytesIO(b"a b"), io.BytesIO(b"a c\n")), min_count=1)
+    assert sentences_of(corpus) == [["a", "b"], ["a", "c"]]
+
+
+def test_max_vocab_keeps_the_most_frequent_and_equals_by_alphabet():
+    corpus = read([["b", "c", "a", "a", "d"]], min_count=1, max_vocab=2)
+    assert corpus.vocabulary.words == ["a", "b"]
+    assert corpus.vocabulary.counts.tolist() == [2, 1]
+
+
+def test_a_generator_is_read_once():
+    corpus = read((line.split() for line in ("a b", "b")), min_count=1)
+    assert corpus.vocabulary.words == ["b", "a"]
+
+
+def test_counts_are_those_of_gensim(tmp_path):
+    gensim = pytest.importorskip("gensim.models")
+    rng = np.random.default_rng(1)
+    sentences = [[f"w{n}" for n in rng.zipf(1.5, 20) if n < 500] for _ in range(300)]
+    model = gensim.Word2Vec(min_count=3)
+    model.build_vocab(sentences)
+    ours = read(sentences, min_count=3).vocabulary
+    assert {word: model.wv.get_vecattr(word, "count") for word in model.wv.index_to_key} == dict(
+        zip(ours.words, ours.counts.tolist(), strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "arguments", "message"),
+    [
+        (["a whole line"], {}, r"sentence 1 is one string \('a whole line'\).*split"),
+        ([["a", 7]], {}, "holds 7, which is no string"),
+        ([], {}, "none of the 0 words occurs min_count=5"),
+        ([["a"]], {}, "none of the 1 words occurs min_count=5 times.*smaller min_count"),
+        ([["a"]], {"min_count": 0}, "min_count=0 must be at least 1"),
+        ([["a"]], {"max_vocab": 0}, "max_vocab=0 must be at least 1"),
+        (LineFiles("/no/such/file.txt"), {}, "/no/such/file.txt: no such text file"),
+        (LineFiles("/"), {}, "/: no such text file"),
+        (LineFiles(io.BytesIO(b"good\nbad \xb0\xa1 line\n")), {"min_count": 1}, r"line 2 .*xb0.*not UTF-8"),
+    ],
+)
+def test_a_mistake_is_named_with_its_place_and_the_way_out(source, arguments, message):
+    with pytest.raises(InputError, match=message):
+        read(source, **arguments)
+
+
+def test_a_file_without_white_space_is_refused_before_it_fills_memory(monkeypatch):
+    monkeypatch.setattr(vocabulary, "_BLOCK", 1 << 16)
+    with pytest.raises(InputError, match="without a space"):
+        read(LineFiles(io.BytesIO(b"x" * (1 << 22))))

@@ -1,0 +1,144 @@
+"""Training: it learns, it repeats, it goes on from given vectors, it can be stopped, and it says what is wrong."""
+
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from inlay.errors import InputError
+from inlay.vectors import word2vec
+from inlay.vectors.vocabulary import LineFiles, read
+from inlay.vectors.word2vec import Word2Vec, keep_probabilities, train
+from inlay.vectors.wordvectors import WordVectors
+
+SMALL = Word2Vec(dim=20, window=3, epochs=3, min_count=1, alpha=0.05)
+
+
+def topics(n=3000, seed=0):
+    """Sentences of eight words, all of one of four topics of ten words."""
+    rng = np.random.default_rng(seed)
+    words = rng.integers(0, 10, (n, 8))
+    return [[f"topic{topic}_{word}" for word in row] for topic, row in zip(rng.integers(0, 4, n), words, strict=True)]
+
+
+def belonging(vectors):
+    """Share of words whose nearest word is of their topic."""
+    return np.mean([word[:6] == vectors.most_similar(word, k=1)[0][0][:6] for word in vectors.words])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"threads": 2}, {"negative": 10, "drawn": 5}, {"negative": 12}, {"dim": 100}],
+    ids=["small", "two threads", "half drawn", "more than a tile", "dim 100"],
+)
+def test_words_of_one_topic_become_neighbours(change):
+    config = replace(SMALL, **change)
+    vectors = train(topics(), config)
+    assert vectors.matrix.shape == vectors.context.shape == (40, config.dim)
+    assert belonging(vectors) == 1.0
+
+
+def test_one_thread_repeats_itself_bit_for_bit_and_the_seed_matters():
+    first, again, other = (train(topics(300), replace(SMALL, seed=seed)) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first.matrix, again.matrix)
+    np.testing.assert_array_equal(first.context, again.context)
+    assert (first.matrix != other.matrix).any()
+
+
+def test_sentences_files_and_an_encoded_corpus_train_the_same_vectors(tmp_path):
+    sentences = topics(300)
+    file = tmp_path / "text.txt"
+    file.write_text("\n".join(" ".join(sentence) for sentence in sentences))
+    expected = train(sentences, SMALL)
+    for source in (LineFiles(file), read(sentences, min_count=1)):
+        vectors = train(source, SMALL)
+        assert vectors.words == expected.words
+        np.testing.assert_array_equal(vectors.matrix, expected.matrix)
+
+
+def test_the_size_of_a_chunk_does_not_decide_what_is_learnt(monkeypatch):
+    monkeypatch.setattr(word2vec, "_CHUNK", 500)
+    assert belonging(train(topics(), SMALL)) == 1.0
+
+
+def test_training_starts_from_given_vectors_where_they_know_the_word():
+    start = train(topics(), SMALL)
+    known = start.words[:-5]
+    start = WordVectors(known, start.matrix[:-5], context=start.context[:-5])
+    still = replace(SMALL, epochs=1, alpha=1e-9, min_alpha=0)
+    vectors = train(topics(50), still, start=start)
+    for word in known:
+        np.testing.assert_allclose(vectors[word], start[word], atol=1e-5)
+    with pytest.raises(InputError, match="dim=7, but the vectors to start from have 20"):
+        train(topics(50), replace(still, dim=7), start=start)
+
+
+def test_subsampling_keeps_words_by_the_formula():
+    shares = np.array([0.5, 0.01, 0.001, 0.0001])
+    ratio = 0.001 / shares
+    np.testing.assert_allclose(keep_probabilities(shares, 0.001), np.minimum(1, np.sqrt(ratio) + ratio))
+    assert keep_probabilities(shares, 0).tolist() == [1, 1, 1, 1]
+
+
+def test_progress_rises_to_the_whole_and_an_interrupt_from_it_ends_the_training(monkeypatch):
+    monkeypatch.setattr(word2vec, "_CHUNK", 1000)
+    seen = []
+    train(topics(), SMALL, on_progress=seen.append)
+    assert [step.words for step in seen] == sorted(step.words for step in seen)
+    assert seen[-1].words == seen[-1].total == 3000 * 8 * 3
+
+    def interrupt(progress):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(topics(), replace(SMALL, epochs=100_000, threads=2), on_progress=interrupt)
+    assert not [thread for thread in threading.enumerate() if "ThreadPool" in thread.name]
+
+
+def test_quality_is_that_of_gensim():
+    gensim = pytest.importorskip("gensim.models")
+    assert gensim.word2vec.FAST_VERSION > -1
+    sentences = topics(2000)
+    shared = {"window": 3, "epochs": 3, "min_count": 1, "alpha": 0.05, "seed": 1}
+    theirs = gensim.Word2Vec(sentences, vector_size=20, sg=1, workers=1, **shared).wv
+    ours = train(sentences, Word2Vec(dim=20, **shared))
+    assert belonging(ours) == belonging(WordVectors(theirs.index_to_key, theirs.vectors)) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"dim": 0}, "dim=0 must be at least 1"),
+        ({"window": 0}, "window=0 must be at least 1; 5 is usual"),
+        ({"negative": 0}, "negative=0 must be at least 1"),
+        ({"negative": 40}, "negative=40 needs more words than that, but the vocabulary has 40"),
+        ({"drawn": 0}, "drawn=0 must be at least 1"),
+        ({"noise_exponent": float("nan")}, "noise_exponent=nan must lie between"),
+        ({"sample": -1}, "sample=-1 must lie between 0"),
+        ({"alpha": 0}, "alpha=0 must lie between 0 and 1"),
+        ({"min_alpha": 0.9}, "min_alpha=0.9 must lie between 0 and alpha=0.05"),
+        ({"epochs": 0}, "epochs=0 must be at least 1"),
+        ({"min_count": 0}, "min_count=0 must be at least 1"),
+        ({"min_count": 10**6}, "none of the 40 words occurs min_count=1000000 times"),
+        ({"max_vocab": 0}, "max_vocab=0 must be at least 1"),
+        ({"threads": 0}, "threads=0 must lie between 1 and 256"),
+        ({"seed": -1}, "seed=-1 must not be negative"),
+    ],
+    ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
+)
+def test_a_value_out_of_range_is_named_with_the_rule(change, message):
+    with pytest.raises(InputError, match=message):
+        train(topics(100), replace(SMALL, **change))
+
+
+def test_kernels_compile_where_no_cache_can_be_written(tmp_path):
+    """A read-only container: no cache folder at all costs time, not the work."""
+    file = tmp_path / "file"
+    file.write_text("")
+    code = "from inlay.vectors.kernels import draw, alias_table\nimport numpy as np\nalias_table(np.ones(3))"
+    environment = {"NUMBA_CACHE_DIR": str(file / "below"), "PATH": "", "PYTHONPATH": ":".join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,116 @@
+"""Lookup, neighbours and analogies: exact, as gensim finds them, and the same whatever the block."""
+
+import numpy as np
+import pytest
+
+from inlay.errors import InputError
+from inlay.vectors import wordvectors
+from inlay.vectors.wordvectors import Mean, Refuse, WordVectors, Zero
+
+
+@pytest.fixture(scope="module")
+def vectors():
+    rng = np.random.default_rng(0)
+    return WordVectors([f"word{n}" for n in range(500)], rng.standard_normal((500, 16), dtype=np.float32))
+
+
+@pytest.fixture(scope="module")
+def gensim(vectors):
+    keyed = pytest.importorskip("gensim.models").KeyedVectors(16)
+    keyed.add_vectors(vectors.words, vectors.matrix)
+    return keyed
+
+
+def test_a_word_has_its_row_and_words_keep_their_order(vectors):
+    assert len(vectors) == 500
+    assert vectors.dim == 16
+    assert "word7" in vectors
+    assert "other" not in vectors
+    np.testing.assert_array_equal(vectors["word7"], vectors.matrix[7])
+    np.testing.assert_array_equal(vectors.rows(["word7", "word2", "word7"]), vectors.matrix[[7, 2, 7]])
+    assert vectors.rows([]).shape == (0, 16)
+
+
+def test_unseen_words_follow_the_policy(vectors):
+    words = ["word1", "unseen"]
+    with pytest.raises(InputError, match="'unseen' is not among the 500 words"):
+        vectors.rows(words)
+    with pytest.raises(InputError, match="'unseen'"):
+        vectors.rows(words, Refuse())
+    np.testing.assert_array_equal(vectors.rows(words, Zero())[1], np.zeros(16))
+    np.testing.assert_allclose(vectors.rows(words, Mean())[1], vectors.matrix.mean(axis=0), atol=1e-6)
+    for policy in (Zero(), Mean()):
+        np.testing.assert_array_equal(vectors.rows(words, policy)[0], vectors["word1"])
+
+
+@pytest.mark.parametrize(("word", "guess"), [("Word7", "word7"), ("WORD12", "word12"), ("wrod40", "word40")])
+def test_a_mistyped_word_gets_a_guess(vectors, word, guess):
+    with pytest.raises(InputError, match=f"did you mean '{guess}'"):
+        vectors[word]
+
+
+@pytest.mark.parametrize("k", [1, 10, 499, 1000])
+def test_neighbours_are_those_of_gensim(vectors, gensim, k):
+    for arguments in (["word3"], ["word3", "word5"]):
+        for minus in ([], ["word9"]):
+            ours = vectors.most_similar(arguments, minus, k=k)
+            theirs = gensim.most_similar(arguments, minus, topn=k)[:k]
+            assert [word for word, _ in ours] == [word for word, _ in theirs]
+            np.testing.assert_allclose([score for _, score in ours], [score for _, score in theirs], atol=1e-5)
+    assert vectors.most_similar("word3", k=2) == vectors.most_similar(["word3"], k=2)
+
+
+def test_an_analogy_is_b_minus_a_plus_c_without_the_three():
+    words = ["man", "woman", "king", "queen", "apple"]
+    matrix = np.array([[1, 0, 0], [1, 1, 0], [1, 0, 1], [1, 1, 1], [-1, 0.1, -1]], np.float32)
+    assert WordVectors(words, matrix).analogy("man", "woman", "king", k=1)[0][0] == "queen"
+    assert len(WordVectors(words, matrix).analogy("man", "woman", "king")) == 2
+
+
+def test_similarity_is_the_cosine(vectors, gensim):
+    assert vectors.similarity("word1", "word2") == pytest.approx(gensim.similarity("word1", "word2"), abs=1e-6)
+    assert vectors.similarity("word1", "word1") == pytest.approx(1, abs=1e-6)
+
+
+def test_blocks_change_nothing_and_a_restriction_looks_at_the_first_words(vectors, monkeypatch):
+    queries = vectors.matrix[:50] + 0.1
+    without = np.arange(50)[:, None]
+    rows, scores = vectors.nearest(queries, 5, without)
+    unit = vectors.matrix / np.linalg.norm(vectors.matrix, axis=1, keepdims=True)
+    exact = queries / np.linalg.norm(queries, axis=1, keepdims=True) @ unit.T
+    exact[np.arange(50), np.arange(50)] = -np.inf
+    np.testing.assert_array_equal(rows, np.argsort(-exact, axis=1)[:, :5])
+    monkeypatch.setattr(wordvectors, "_SCORES", 1200)
+    blocked, blocked_scores = vectors.nearest(queries, 5, without)
+    np.testing.assert_array_equal(blocked, rows)
+    np.testing.assert_allclose(blocked_scores, scores, atol=1e-6)
+    assert vectors.nearest(queries, 5, without, restrict=20)[0].max() < 20
+
+
+def test_a_zero_vector_is_near_to_nothing_and_equals_stand_in_order():
+    vectors = WordVectors(list("abcd"), np.array([[1, 0], [0, 0], [2, 0], [3, 0]], np.float32))
+    assert vectors.most_similar("a") == [("c", 1.0), ("d", 1.0), ("b", 0.0)]
+    assert vectors.similarity("a", "b") == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"words": ["a"]}, "1 words need a matrix of as many rows"),
+        ({"words": ["a", "a"]}, "the word 'a' stands twice"),
+        ({"matrix": np.ones((2, 3))}, "float64"),
+        ({"counts": np.ones(3, int)}, "2 words need as many counts"),
+        ({"context": np.ones((2, 2), np.float32)}, "context must be float32 of shape"),
+    ],
+    ids=lambda value: ",".join(value) if isinstance(value, dict) else "",
+)
+def test_parts_that_do_not_fit_are_refused(arguments, message):
+    with pytest.raises(InputError, match=message):
+        WordVectors(**{"words": ["a", "b"], "matrix": np.ones((2, 3), np.float32)} | arguments)
+
+
+def test_a_search_for_nothing_is_refused(vectors):
+    with pytest.raises(InputError, match="at least one"):
+        vectors.most_similar()
+    with pytest.raises(InputError, match="k=0 must be at least 1"):
+        vectors.most_similar("word1", k=0)
