@@ -7,6 +7,7 @@ from inlay.evaluate.shown import (
     baseline,
     count,
     escape,
+    mean,
     number,
     part,
     query_kinds,
@@ -28,9 +29,10 @@ def section(tree: Tree) -> str:
     if not rows(tree, "ladder"):
         return ""
     axis = _axis(tree, kinds)
-    heads = "".join(f'<th scope="col">{_kind(tree, kind)}{svg.scale(axis) if axis else ""}</th>' for kind in kinds)
+    scale = f'<div class="measure">{svg.scale(axis)}</div>' if axis else ""
+    heads = "".join(f'<th scope="col">{_kind(tree, kind)}{scale}</th>' for kind in kinds)
     body = "\n".join(_row(tree, rung, kinds, axis) for rung in rows(tree, "ladder"))
-    return f"""<p class="note">{_note(tree, kinds)}</p>
+    return f"""{_note(tree, kinds)}
 <table class="ladder"><caption>nDCG@10 by kind of query</caption>
 <thead><tr><th scope="col">Method</th>{heads}<th scope="col" class="num">Mean</th>
 <th scope="col" class="num">Time</th></tr></thead>
@@ -44,17 +46,18 @@ def _note(tree: Tree, kinds: list[str]) -> str:
     held_out = part(tree, "held_out")
     told = ["nDCG@10: 1 = the right document always first, 0 = never among the first ten."]
     if any(_interval(rung, kind) != (None, None) for rung in rows(tree, "ladder") for kind in kinds):
-        told.append("Whiskers are 95 % bootstrap intervals.")
+        told.append("Whiskers are 95\u202f% bootstrap intervals.")
     if baseline(tree):
         told.append("The dashed line is BM25.")
-    told += [_EXPLAINED[kind] for kind in kinds if kind in _EXPLAINED]
+    asked = [_EXPLAINED[kind] for kind in kinds if kind in _EXPLAINED]
     apart, among = number(held_out.get("documents")), number(held_out.get("index"))
     if apart is not None:
         within = f", and were looked for among {count(among)}" if among is not None else ""
-        told.append(f"{count(apart)} documents were held out of training{within}.")
+        asked.append(f"{count(apart)} documents were held out of training{within}.")
     if shipped(tree):
-        told.append("What is shipped was chosen on these queries, which flatters it a little.")
-    return " ".join(told)
+        asked.append("What is shipped was chosen on these queries, which flatters it a little.")
+        asked.append("Its vectors were then fitted again, to all documents.")
+    return "".join(f'<p class="note">{" ".join(paragraph)}</p>' for paragraph in (told, asked) if paragraph)
 
 
 def _row(tree: Tree, rung: Tree, kinds: list[str], axis: svg.Axis | None) -> str:
@@ -66,7 +69,7 @@ def _row(tree: Tree, rung: Tree, kinds: list[str], axis: svg.Axis | None) -> str
     )
     return (
         f'<tr{mark}><th scope="row"><bdi>{escape(rung.get("name"), 80) or MISSING}</bdi>{tag}{what}</th>{cells}'
-        f'<td class="num" data-label="Mean">{score(rung.get("mean"))}</td>'
+        f'<td class="num" data-label="Mean">{score(mean(rung))}</td>'
         f'<td class="num" data-label="Time">{seconds(rung.get("seconds"))}</td></tr>'
     )
 
