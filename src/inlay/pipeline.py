@@ -64,7 +64,7 @@ class FitConfig:
     words: int = 60_000
     """Words that the tokenizer keeps whole, the most frequent ones; all others fall into pieces."""
     held_out: int = 400
-    """Documents at most that are kept back to ask questions about; a tenth where there are fewer."""
+    """Documents at most that are kept back to ask questions about; a fifth where there are fewer."""
     vectors: Word2Vec = Word2Vec(dim=128, min_count=2, epochs=20)
     """The skip-gram rungs; `epochs` is the most, fewer where `minutes` asks for it."""
     tune: Tune = Tune()
@@ -219,7 +219,7 @@ class Pipeline:
         """Every rung made from the documents that are not held out, and measured; the best one's name; the losses."""
         secret = set(self.held.positions)
         rest = [at for at in range(len(self.distinct)) if at not in secret]
-        material = self._material(rest, avoid=self.held.secret)
+        material = self._material(rest, beside=self.held.reduced, avoid=self.held.secret)
         rows: list[dict[str, Any]] = []
         losses: dict[str, list[float]] = {}
         results: dict[str, choosing.Result] = {}
@@ -245,7 +245,9 @@ class Pipeline:
         self._dense, self._why_dense = choosing.choose_dense(results)
         return rows, self._dense, losses
 
-    def _material(self, positions: Sequence[int], *, avoid: Sequence[str] = ()) -> Material:
+    def _material(
+        self, positions: Sequence[int], *, beside: Sequence[str] = (), avoid: Sequence[str] = ()
+    ) -> Material:
         most = int(self._seconds(0.25) * _DOCUMENTS_A_SECOND)
         rng = np.random.default_rng([self.config.seed, 4])
         if len(positions) > most:
@@ -253,7 +255,7 @@ class Pipeline:
             positions = sorted(rng.choice(np.array(positions), most, replace=False).tolist())
         limit = 2 * self.config.tune.steps * self.config.tune.batch
         pairs: list[Pair] = mine_all(self.distinct, positions, rng, limit=limit, avoid=avoid)
-        texts = [self.distinct[at].full for at in positions]
+        texts = [*(self.distinct[at].full for at in positions), *beside]
         config = self.config
         return Material(
             self.tokenizer, self.lang, texts, pairs, self.vectors, dim=config.dim, tune=config.tune, seed=config.seed

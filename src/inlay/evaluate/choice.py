@@ -24,7 +24,7 @@ _METRIC = "ndcg@10"
 _BLOCK = 200
 _FEWEST = 20
 """Questions below which a comparison says nothing."""
-_DROP = 0.005
+_DROP = 0.01
 """A fall of the mean that counts as a drop even where too few questions make it certain."""
 
 Result = dict[str, Scores]
@@ -136,7 +136,7 @@ def choose_search(lexical: Result, fused: Sequence[Result], fusions: Sequence[Fu
 
 
 def drops(result: Scores, before: Scores) -> bool:
-    """Whether the mean falls: by more than 0.005, or by less but certainly."""
+    """Whether the mean falls: by more than 0.01, or by less but certainly."""
     change = paired(result, before, _METRIC)
     return change.mean < -_DROP or change.high < 0
 

@@ -23,7 +23,8 @@ class HeldOut:
     positions: tuple[int, ...]
     """Places in the corpus of the documents that were held out."""
     reduced: tuple[str, ...]
-    """The held-out documents without their titles and without the sentence that asks for them."""
+    """The held-out documents without their titles and without the sentence that asks for them. As unlabelled text
+    they belong to what LSA sees, as the documents of a real search do; no training pair is made of them."""
     texts: tuple[str, ...]
     """(N,) what is searched: bodies without titles; the held-out ones without the sentence that asks for them."""
     queries: dict[str, list[str]]
@@ -37,14 +38,14 @@ class HeldOut:
 
 
 def hold_out(documents: Sequence[Document], *, seed: int, most: int = 400, searched: int = 10_000) -> HeldOut:
-    """Hold out a tenth of the documents (at least twenty where there are forty, but at most `most`) and ask for them.
+    """Ask for a fifth of the documents (at least twenty where there are forty, but at most `most`).
 
     A document takes part with a title query, a sentence query, or both; one that has neither a title nor three
     sentences is not held out. At most `searched` documents are searched, the held-out ones always among them.
     """
     rng = np.random.default_rng([seed, 3])
     order = rng.permutation(len(documents))
-    wanted = min(most, max(len(documents) // 10, min(len(documents) // 2, 20)))
+    wanted = min(most, max(len(documents) // 5, min(len(documents) // 2, 20)))
     positions: list[int] = []
     texts: list[str] = []
     queries: dict[str, list[str]] = {kind: [] for kind in KINDS}
