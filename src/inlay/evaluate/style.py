@@ -85,7 +85,7 @@ th:last-child, td:last-child {{ padding-right: 0; }}
 .bars td:nth-child(2) {{ width: 45%; }}
 
 svg {{ display: block; width: 100%; overflow: visible; }}
-svg text {{ fill: var(--muted); font-size: .75rem; }}
+svg text {{ fill: var(--muted); font-size: .75rem; paint-order: stroke; stroke: var(--paper); stroke-width: 3px; }}
 .grid {{ stroke: var(--line); }}
 .mark {{ fill: var(--accent); }}
 .line {{ fill: none; stroke: var(--accent); stroke-width: 2; stroke-linejoin: round; }}
@@ -122,6 +122,7 @@ figure {{ margin: 0; }}
 summary {{ cursor: pointer; color: var(--accent); }}
 details {{ margin-top: 1.25rem; }}
 details table {{ margin-top: 1rem; font-size: .9rem; }}
+details th:first-child {{ width: 40%; }}
 details th, details td {{ padding-top: .3rem; padding-bottom: .3rem; }}
 
 @media (max-width: 44rem) {{
@@ -151,7 +152,7 @@ details th, details td {{ padding-top: .3rem; padding-bottom: .3rem; }}
   nav {{ display: none; }}
   section {{ margin-top: 2.5rem; }}
   h2, h3, .note {{ break-after: avoid; }}
-  tr, figure, .map, .hits li, .figures {{ break-inside: avoid; }}
+  tr, figure, .map, .note, .hits li, .figures {{ break-inside: avoid; }}
   .tag, .shipped > *, svg {{ print-color-adjust: exact; -webkit-print-color-adjust: exact; }}
   details::details-content {{ content-visibility: visible; display: block; block-size: auto; }}
 }}

@@ -105,12 +105,12 @@ def histogram(bins: Sequence[tuple[float, float, float]], name: str, title: str,
 def curve(values: Sequence[float | None], name: str, title: str, description: str) -> str:
     """A line through the values at steps 1 to N; None leaves a gap. A long noisy one is drawn pale under its mean."""
     axis = Axis.around([value for value in values if value is not None], ticks=3)
-    marks = []
+    marks, labels = [], ['<text x="0" y="207">1</text>']
+    labels.append(f'<text x="100%" y="207" text-anchor="end">{len(values):,} steps</text>')
     for at, label in axis.ticks():
         y = 190 - 170 * at
         marks.append(f'<line class="grid" x1="0" x2="100%" y1="{y:.1f}" y2="{y:.1f}"/>')
-        marks.append(f'<text x="100%" y="{y - 4:.1f}" text-anchor="end">{label}</text>')
-    marks.append(f'<text x="0" y="207">1</text><text x="100%" y="207" text-anchor="end">{len(values):,} steps</text>')
+        labels.append(f'<text x="100%" y="{y - 4:.1f}" text-anchor="end">{label}</text>')
     window = max(1, len(values) // 30)
     paths = [f'<path class="line" d="{_path(axis, _means(values, window), window)}"/>']
     if window > 1:
@@ -118,7 +118,7 @@ def curve(values: Sequence[float | None], name: str, title: str, description: st
     ends = max(len(values) - 1, 1)
     # The line alone is stretched: its box is one unit a step, and its stroke keeps its width.
     marks.append(f'<svg y="20" height="170" viewBox="0 0 {ends} 170" preserveAspectRatio="none">{"".join(paths)}</svg>')
-    return _drawing(name, title, description, 214, marks)
+    return _drawing(name, title, description, 214, [*marks, *labels])
 
 
 def scatter(tree: Tree, name: str, title: str) -> tuple[str, str]:
