@@ -80,7 +80,11 @@ class StaticEmbedder:
         vectors = np.empty((len(texts), width), np.float32)
         tokens = dropped = unknown = empty = 0
         for start in range(0, len(texts), batch_size):
-            batch = self.tokenizer.encode(texts[start : start + batch_size])
+            block = texts[start : start + batch_size]
+            wrong = next((at for at, text in enumerate(block) if not isinstance(text, str)), None)
+            if wrong is not None:
+                raise InputError(f"text {start + wrong} is {block[wrong]!r:.40}; every text must be a str")
+            batch = self.tokenizer.encode(block)
             known = self._known[batch.ids]
             vectors[start : start + batch_size] = self._pool(batch, width)
             tokens, dropped = tokens + len(batch.ids), dropped + int(batch.cut.sum())
