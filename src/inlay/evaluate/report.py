@@ -248,9 +248,9 @@ def _counted(tree: Tree, key: str, after: str, before: str = "") -> str:
 
 
 def _left_out(data: Tree) -> list[str]:
-    named = [("empty", " empty"), ("duplicates", " duplicates"), ("near_duplicates", " near duplicates")]
-    told = [_counted(data, key, name) for key, name in named]
-    return [entry for entry in told if entry]
+    named = [("empty", "empty"), ("duplicates", "duplicate"), ("near_duplicates", "near duplicate")]
+    found = [(number(data.get(key)), name) for key, name in named]
+    return [f"{count(many)} {name}{'s' * (many != 1 and name != 'empty')}" for many, name in found if many]
 
 
 def _sizes(data: Tree) -> list[str]:

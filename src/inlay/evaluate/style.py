@@ -75,7 +75,7 @@ th:last-child, td:last-child {{ padding-right: 0; }}
   font-size: .75rem; font-weight: 600; white-space: nowrap;
 }}
 .shipped > * {{ background: var(--panel); }}
-.shipped > th {{ box-shadow: -.75rem 0 var(--panel), inset 3px 0 var(--accent); padding-left: .75rem; }}
+.shipped > th {{ box-shadow: -.75rem 0 var(--panel), calc(-.75rem - 3px) 0 var(--accent); }}
 .shipped > :last-child {{ box-shadow: .75rem 0 var(--panel); }}
 .ladder thead svg {{ margin-top: .25rem; }}
 .ladder thead th:first-child {{ width: 27%; }}

@@ -29,7 +29,7 @@ class Axis:
     @classmethod
     def around(cls, values: Sequence[float], *, ticks: int = 4) -> "Axis":
         """The shortest round stretch that holds all values, with about so many ticks, 1, 2 or 5 of a unit apart."""
-        low, high = max(min(values), -_HUGE), min(max(values), _HUGE)
+        low, high = (min(max(end, -_HUGE), _HUGE) for end in (min(values), max(values)))
         if high - low <= 1e-9 * max(abs(low), abs(high)) + 1 / _HUGE:  # one value, or as good as one
             spread = max(abs(low) * 0.1, 1e-6)
             low, high = low - spread, high + spread
@@ -53,10 +53,9 @@ class Axis:
 def scale(axis: Axis) -> str:
     """The labels of an axis, to stand over a column of `whisker`s."""
     ticks = axis.ticks()
-    labels = [
-        f'<text x="{_percent(at)}" y="11" text-anchor="{_anchor(at)}">{label}</text>'
-        for at, label in (ticks if len(ticks) < 5 else ticks[:: len(ticks) // 2])
-    ]
+    if len(ticks) > 4:  # as many as there is room for, and both ends among them
+        ticks = ticks[::2] if len(ticks) % 2 else [ticks[0], ticks[-1]]
+    labels = [f'<text x="{_percent(at)}" y="11" text-anchor="{_anchor(at)}">{label}</text>' for at, label in ticks]
     return f'<svg height="14" aria-hidden="true">{"".join(labels)}</svg>'
 
 
