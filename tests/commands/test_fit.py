@@ -1,0 +1,84 @@
+"""`inlay fit`: settings reach the library in their order, and what was measured is shown."""
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inlay.cli import run
+from inlay.fit import FitConfig, Fitted
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def fitted(model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, Any]]]:
+    """A fit that does nothing but keep its arguments; its result is that of the small model."""
+    calls: list[dict[str, Any]] = []
+    tree = json.loads((model / "inlay.json").read_text())
+
+    def pretend(*sources: str, **options: Any) -> Fitted:
+        calls.append({"sources": sources, **options})
+        if options["resume"]:
+            raise KeyboardInterrupt
+        return Fitted(folder=model, tree=tree)
+
+    monkeypatch.setattr(sys.modules["inlay.fit"], "fit", pretend)
+    return calls
+
+
+def test_fit_takes_its_settings_from_the_file_then_set_then_flags(
+    fitted: list[dict[str, Any]], tmp_path: Path, capsys: Capture
+) -> None:
+    file = tmp_path / "fit.yaml"
+    file.write_text("minutes: 7\nseed: 1\ndim: 64\ntune: {steps: 9}\n")
+    options = f"--config {file} --set seed=2 --set tune.batch=32 --set dim=32 --seed 3 --threads 2 --unit line"
+    command = [
+        "fit",
+        "a",
+        "b",
+        "--out",
+        str(tmp_path / "m"),
+        "--background",
+        "c",
+        "--background",
+        "d",
+        *options.split(),
+    ]
+    assert run(command) == 0
+    (call,) = fitted
+    config: FitConfig = call["config"]
+    assert call["sources"] == ("a", "b")
+    assert call["background"] == ["c", "d"]
+    assert call["corpus"].unit == "line"
+    assert (config.minutes, config.seed, config.dim, config.tune.steps, config.tune.batch) == (7, 3, 32, 9, 32)
+    assert config.vectors.threads == 2
+    assert (call["force"], call["resume"]) == (False, False)
+
+
+def test_fit_shows_the_ladder_the_choice_and_what_is_next(
+    fitted: list[dict[str, Any]], model: Path, capsys: Capture
+) -> None:
+    assert run(["fit", "a", "--out", "m"]) == 0
+    out = capsys.readouterr().out
+    tree = json.loads((model / "inlay.json").read_text())
+    for rung in tree["ladder"]:
+        assert re.search(rf"^\W*{re.escape(rung['name'])} ", out, re.MULTILINE), rung["name"]
+    assert len(re.findall(r"^\* ", out, re.MULTILINE)) == sum(rung["shipped"] for rung in tree["ladder"])
+    for reason in tree["choice"]["why"]:
+        assert reason in out
+    assert f"inlay search {model} " in out
+    assert f"open {model / 'report.html'}" in out
+    assert run(["fit", "a", "--out", "m", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == tree
+
+
+def test_an_interrupted_fit_says_how_to_go_on(
+    fitted: list[dict[str, Any]], capsys: Capture, spoken: Callable[[str], str]
+) -> None:
+    assert run(["fit", "a", "--out", "m", "--resume"]) == 130
+    assert "interrupted; give the same command with --resume" in spoken(capsys.readouterr().err)
