@@ -68,7 +68,7 @@ def test_a_faulty_file_is_listed_and_the_others_are_read(tmp_path):
     [
         ([words(2000, 1)], "1 document left of 1"),
         ([words(2000, 1), words(2000, 1)], "1 document left of 2"),
-        ([words(10, 1), words(10, 2)], "20 words in all; training needs at least 1,000"),
+        ([words(10, 1), words(10, 2)], "20 words in all; training needs at least 500"),
         ([], "0 documents left of 0"),
         (["", ""], "0 words in all"),
     ],

@@ -24,8 +24,8 @@ _METRIC = "ndcg@10"
 _BLOCK = 200
 _FEWEST = 20
 """Questions below which a comparison says nothing."""
-_DROP = 0.01
-"""A fall of the mean that counts as a drop even where too few questions make it certain."""
+_DOUBT = 0.2
+"""Two-sided p below which a fall is believed: nine to one that it is one."""
 
 Result = dict[str, Scores]
 """The scores of one method for each kind of question."""
@@ -136,9 +136,9 @@ def choose_search(lexical: Result, fused: Sequence[Result], fusions: Sequence[Fu
 
 
 def drops(result: Scores, before: Scores) -> bool:
-    """Whether the mean falls: by more than 0.01, or by less but certainly."""
+    """Whether the mean falls, with odds of nine to one that this is not chance."""
     change = paired(result, before, _METRIC)
-    return change.mean < -_DROP or change.high < 0
+    return change.mean < 0 and change.p < _DOUBT
 
 
 def mean(result: Result) -> float:

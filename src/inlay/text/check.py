@@ -17,7 +17,7 @@ from inlay.live import Live
 from inlay.text.corpus import Corpus, Document
 
 MIN_DOCUMENTS = 2
-MIN_WORDS = 1000
+MIN_WORDS = 500
 NEAR_LIMIT = 200_000
 
 _BATCH_DOCUMENTS, _BATCH_CHARACTERS = 1024, 4_000_000
@@ -80,7 +80,7 @@ def check(corpus: Corpus, *, lang: str | None = None, report: bool = False) -> C
     A file that fails to decode or to parse is listed in `faults`, and the check goes on with the next file. Near
     duplicates are looked for among the first 200,000 documents. `lang` is told from the first documents if not given;
     `report` shows a live line. The corpus is trainable when, without duplicates, at least 2 documents are left, and
-    there are at least 1,000 words.
+    there are at least 500 words.
     """
     from inlay.text.dedup import Exact, NearDuplicates
     from inlay.text.words import language, segmenter
