@@ -1,13 +1,15 @@
 """Skip-gram side by side with gensim, in one run: speed, quality and memory, on the same text with the same settings.
 
-    INLAY_DATA=... python benchmarks/word2vec_vs_gensim.py [--quick]
+    INLAY_DATA=... python benchmarks/word2vec_vs_gensim.py [--quick] [--only speed wide ...]
 
 Each training has a process of its own, the two tools take turns, and times are CPU seconds of the process, because
 other work on the machine moves wall time more. gensim reads its fastest input (`corpus_file`) and runs its compiled
-loops. Words per second count every word of the text, also those too rare for the vocabulary.
+loops. What each loads to begin with (gensim's modules, inlay's compiled code) is not counted in the times, but in the
+memory. With --only, the other parts stay in the file of results as they were.
 """
 
 import argparse
+import io
 import json
 import lzma
 import os
@@ -19,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -30,89 +33,105 @@ RESULTS = Path(__file__).parent / "results" / "word2vec_vs_gensim.json"
 SETTINGS: dict[str, Any] = {"window": 5, "negative": 5, "sample": 1e-3, "alpha": 0.025, "min_alpha": 1e-4}
 MIN_COUNT = 5
 TOOLS = ("inlay", "gensim")
+PARTS = {
+    "speed": "train D=100 on the whole text, 3 epochs, 1 thread",
+    "wide": "train D=300 on a part, 1 epoch, 1 thread",
+    "threads": "train D=100 on a part, 1 epoch, 1 and 2 threads",
+    "two": "train D=100 on the whole text, 3 epochs, 2 threads",
+    "memory": "train D=100 on the whole text, 1 epoch, 1 thread",
+    "read": "count and encode the whole text",
+    "load": "load 100,000 x 300 vectors from text",
+}
 
 
 def main() -> None:
     """Run everything, or one job of it in this process."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a small part of the text, one seed")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="parts to measure (default: all)")
     parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--job", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.job:
         job = json.loads(arguments.job)
-        print(json.dumps({"train": train, "load": load}[job.pop("what")](**job)))
+        print(json.dumps({"train": train, "read": read, "load": load}[job.pop("what")](**job)))
     else:
-        compare(quick=arguments.quick, out=arguments.out)
+        compare(arguments.only, quick=arguments.quick, out=arguments.out)
 
 
-def compare(*, quick: bool, out: Path) -> None:
-    """All measurements; the file is written anew after each, so that a run that is cut leaves what it has."""
+def compare(only: list[str], *, quick: bool, out: Path) -> None:
+    """Measure the parts; the file is written anew after each job, so that a run that is cut leaves what it has."""
     os.environ["OMP_NUM_THREADS"] = "1"
-    runs: list[dict[str, Any]] = []
-    result = {"machine": machine(), "settings": {**SETTINGS, "min_count": MIN_COUNT}, "runs": runs}
+    kept = json.loads(out.read_text())["runs"] if out.exists() and set(only) < set(PARTS) else []
+    runs: list[dict[str, Any]] = [run for run in kept if run["part"] not in only]
+    result = {"machine": machine(), "settings": {**SETTINGS, "min_count": MIN_COUNT}, "parts": PARTS, "runs": runs}
     with tempfile.TemporaryDirectory() as folder:
-        text, part = Path(folder) / "text.txt", Path(folder) / "part.txt"
+        text, part, vectors = (Path(folder) / name for name in ("text.txt", "part.txt", "vectors.txt"))
         result["words"] = prepare(text, 20_000 if quick else None)
-        result["words_part"] = head(text, part, 10_000 if quick else 70_000)
-        run(what="train", tool="inlay", text=str(part), dim=100, epochs=1, seed=0, threads=1)  # compiles, uncounted
-        seeds = range(1) if quick else range(3)
-        plans = [
-            *({"text": str(text), "dim": 100, "epochs": 3, "seed": seed, "threads": 1} for seed in seeds),
-            *({"text": str(part), "dim": 300, "epochs": 1, "seed": seed, "threads": 1} for seed in seeds),
-            *({"text": str(text), "dim": 100, "epochs": 3, "seed": seed, "threads": 2} for seed in seeds),
-        ]
-        for plan in plans:
-            for tool in TOOLS:
-                runs.append(run(what="train", tool=tool, **plan))
-                print(json.dumps(runs[-1]), flush=True)
-                finish(result, out)
-        vectors = Path(folder) / "vectors.txt"
-        write_random(vectors, *((10_000, 100) if quick else (100_000, 300)))
-        for _ in range(1 if quick else 2):
-            for tool in TOOLS:
-                runs.append(run(what="load", tool=tool, file=str(vectors)))
-                finish(result, out)
+        result["words_of_part"] = head(text, part, 10_000 if quick else 70_000)
+        if "load" in only:
+            write_random(vectors, *((10_000, 100) if quick else (100_000, 300)))
+        run_one(what="train", tool="inlay", text=str(part), dim=100, epochs=1, seed=0, threads=1)  # compiles, uncounted
+        for name, job in plan(text, part, vectors, range(1) if quick else range(3)):
+            if name in only:
+                for tool in TOOLS:
+                    runs.append({"part": name, **run_one(tool=tool, **job)})
+                    result["summary"] = summary(runs)
+                    out.parent.mkdir(parents=True, exist_ok=True)
+                    out.write_text(json.dumps(result, indent=1) + "\n")
     print(table(result))
 
 
-def run(**job: Any) -> dict[str, Any]:
+def plan(text: Path, part: Path, vectors: Path, seeds: range) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The jobs of every part, each to be done by both tools."""
+    whole = {"what": "train", "text": str(text), "dim": 100}
+    small = {"what": "train", "text": str(part), "dim": 100, "epochs": 1}
+    for seed in seeds:
+        yield "speed", {**whole, "epochs": 3, "seed": seed, "threads": 1}
+    for seed in seeds:
+        yield "wide", {**small, "dim": 300, "seed": seed, "threads": 1}
+    for seed in seeds:
+        for threads in (1, 2):
+            yield "threads", {**small, "seed": seed, "threads": threads}
+    for seed in seeds:
+        yield "two", {**whole, "epochs": 3, "seed": seed, "threads": 2}
+    yield "memory", {**whole, "epochs": 1, "seed": 0, "threads": 1}
+    for _ in seeds:
+        yield "read", {"what": "read", "text": str(text)}
+        yield "load", {"what": "load", "file": str(vectors)}
+
+
+def run_one(**job: Any) -> dict[str, Any]:
     """The result of one job in a fresh process."""
     command = [sys.executable, __file__, "--job", json.dumps(job)]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, stderr=subprocess.DEVNULL)
-    job["text"] = Path(job.get("text", "")).stem
-    return {**job, **json.loads(done.stdout.splitlines()[-1])}
+    names = {key: Path(job.pop(key)).name for key in ("text", "file") if key in job}
+    return {**job, **names, **json.loads(done.stdout.splitlines()[-1])}
 
 
 def train(tool: str, text: str, dim: int, epochs: int, seed: int, threads: int) -> dict[str, Any]:
-    """Train with one tool; CPU seconds of reading and training, peak memory, and quality."""
+    """Train with one tool; CPU and wall seconds of training without reading, peak memory of all, and quality."""
     train_one = train_inlay if tool == "inlay" else train_gensim
-    begin = time.process_time()
-    words, matrix, read_cpu, train_cpu, wall = train_one(text, dim, epochs, seed, threads)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    words, matrix, cpu, wall = train_one(text, dim, epochs, seed, threads)
     return {
-        "read_cpu_s": read_cpu,
-        "train_cpu_s": train_cpu,
-        "all_cpu_s": time.process_time() - begin,
+        "train_cpu_s": cpu,
         "train_wall_s": wall,
-        "peak_mb": peak,
+        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "vocabulary": len(words),
         **quality(words, matrix),
     }
 
 
 def train_inlay(text: str, dim: int, epochs: int, seed: int, threads: int) -> tuple:
-    from inlay.vectors import byte_kernels, kernels  # noqa: F401  (gensim's import is not counted either)
     from inlay.vectors.vocabulary import LineFiles, read
     from inlay.vectors.word2vec import Word2Vec, train
 
-    begin = time.process_time()
+    train([["load", "the", "compiled", "code"]], Word2Vec(dim=8, negative=1, epochs=1, min_count=1))
     corpus = read(LineFiles(text), min_count=MIN_COUNT)
-    middle, start = time.process_time(), time.perf_counter()
+    begin, start = time.process_time(), time.perf_counter()
     config = Word2Vec(dim=dim, epochs=epochs, seed=seed, threads=threads, min_count=MIN_COUNT, **SETTINGS)
     vectors = train(corpus, config)
-    end, stop = time.process_time(), time.perf_counter()
-    return vectors.words, vectors.matrix, middle - begin, end - middle, stop - start
+    return vectors.words, vectors.matrix, time.process_time() - begin, time.perf_counter() - start
 
 
 def train_gensim(text: str, dim: int, epochs: int, seed: int, threads: int) -> tuple:
@@ -122,14 +141,12 @@ def train_gensim(text: str, dim: int, epochs: int, seed: int, threads: int) -> t
     model = word2vec.Word2Vec(
         vector_size=dim, sg=1, seed=seed + 1, workers=threads, min_count=MIN_COUNT, epochs=epochs, **SETTINGS
     )
-    begin = time.process_time()
     model.build_vocab(corpus_file=text)
-    middle, start = time.process_time(), time.perf_counter()
+    begin, start = time.process_time(), time.perf_counter()
     model.train(
         corpus_file=text, total_examples=model.corpus_count, total_words=model.corpus_total_words, epochs=epochs
     )
-    end, stop = time.process_time(), time.perf_counter()
-    return model.wv.index_to_key, model.wv.vectors, middle - begin, end - middle, stop - start
+    return model.wv.index_to_key, model.wv.vectors, time.process_time() - begin, time.perf_counter() - start
 
 
 def quality(words: list[str], matrix: np.ndarray) -> dict[str, float]:
@@ -155,14 +172,36 @@ def quality(words: list[str], matrix: np.ndarray) -> dict[str, float]:
     }
 
 
+def read(tool: str, text: str) -> dict[str, Any]:
+    """CPU seconds to count the words of a text; inlay's time holds their encoding too, gensim's does not."""
+    if tool == "inlay":
+        from inlay.vectors.vocabulary import LineFiles
+        from inlay.vectors.vocabulary import read as count
+
+        count(LineFiles(io.BytesIO(b"load the compiled code")), min_count=1)
+        begin = time.process_time()
+        words = count(LineFiles(text), min_count=MIN_COUNT).vocabulary.words
+    else:
+        from gensim.models import Word2Vec
+
+        model = Word2Vec(min_count=MIN_COUNT)
+        begin = time.process_time()
+        model.build_vocab(corpus_file=text)
+        words = model.wv.index_to_key
+    return {"read_cpu_s": time.process_time() - begin, "vocabulary": len(words)}
+
+
 def load(tool: str, file: str) -> dict[str, Any]:
     """CPU seconds to read a text file of vectors."""
     if tool == "inlay":
-        from inlay.vectors import byte_kernels  # noqa: F401
-        from inlay.vectors.formats import load as read
+        from inlay.vectors.formats import load as load_vectors
 
+        with tempfile.NamedTemporaryFile(suffix=".txt") as small:
+            small.write(b"1 1\nword 1\n")  # loads the compiled code
+            small.flush()
+            load_vectors(small.name)
         begin = time.process_time()
-        matrix = read(file).matrix
+        matrix = load_vectors(file).matrix
     else:
         from gensim.models import KeyedVectors
 
@@ -219,58 +258,44 @@ def machine() -> dict[str, Any]:
     }
 
 
-def finish(result: dict[str, Any], out: Path) -> None:
-    """Add the summary and write the file."""
-    result["summary"] = summary(result)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(result, indent=1) + "\n")
-
-
-def summary(result: dict[str, Any]) -> dict[str, Any]:
-    """Medians of each tool and their ratios (above 1: inlay is faster, or smaller)."""
+def summary(runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """What each tool reached in each part, the medians, and their ratios (above 1: inlay takes less)."""
     rows: dict[str, Any] = {}
 
-    def compare_on(name: str, chosen: list[dict[str, Any]], key: str, *, ratio: bool = True) -> None:
+    def row(name: str, part: str, key: str, threads: int | None = None) -> None:
+        chosen = [run for run in runs if run["part"] == part and (threads is None or run["threads"] == threads)]
         values = {tool: [run[key] for run in chosen if run["tool"] == tool] for tool in TOOLS}
         if all(values.values()):
-            inlay, gensim = (statistics.median(values[tool]) for tool in TOOLS)
-            rows[name] = {**values, "median_inlay": inlay, "median_gensim": gensim}
-            if ratio:
-                rows[name]["ratio"] = gensim / inlay
+            medians = {f"median_{tool}": statistics.median(values[tool]) for tool in TOOLS}
+            rows[name] = {**values, **medians}
+            if not name.endswith("%"):
+                rows[name]["ratio"] = medians["median_gensim"] / medians["median_inlay"]
 
-    def trainings(dim: int, threads: int) -> list[dict[str, Any]]:
-        return [run for run in result["runs"] if run.get("dim") == dim and run["threads"] == threads]
-
-    one, two, wide = trainings(100, 1), trainings(100, 2), trainings(300, 1)
-    compare_on("train D=100, CPU s", one, "train_cpu_s")
-    compare_on("train D=300 on a part, CPU s", wide, "train_cpu_s")
-    compare_on("count and encode the text, CPU s", one, "read_cpu_s")
-    compare_on("load text vectors, CPU s", [run for run in result["runs"] if run["what"] == "load"], "load_cpu_s")
-    compare_on("peak memory, 1 thread, MB", one, "peak_mb")
-    compare_on("peak memory, 2 threads, MB", two, "peak_mb")
-    compare_on("train 1 thread, wall s", one, "train_wall_s")
-    compare_on("train 2 threads, wall s", two, "train_wall_s")
-    compare_on("train 2 threads, CPU s", two, "train_cpu_s")
-    for key in ("analogies", "semantic", "syntactic", "ws353", "simlex"):
-        compare_on(f"{key}, 1 thread, %", one, key, ratio=False)
-        compare_on(f"{key}, 2 threads, %", two, key, ratio=False)
-    for tool in TOOLS:
-        walls = [
-            rows[f"train {n}, wall s"][f"median_{tool}"]
-            for n in ("1 thread", "2 threads")
-            if f"train {n}, wall s" in rows
-        ]
-        if len(walls) == 2:
-            rows[f"{tool}: 2 threads against 1, wall"] = {"ratio": walls[0] / walls[1]}
+    row("D=100, CPU s", "speed", "train_cpu_s")
+    row("D=300 on a part, CPU s", "wide", "train_cpu_s")
+    row("count and encode, CPU s", "read", "read_cpu_s")
+    row("load text vectors, CPU s", "load", "load_cpu_s")
+    row("peak memory, MB", "memory", "peak_mb")
+    row("part, 1 thread, wall s", "threads", "train_wall_s", 1)
+    row("part, 2 threads, wall s", "threads", "train_wall_s", 2)
+    row("part, 1 thread, CPU s", "threads", "train_cpu_s", 1)
+    row("part, 2 threads, CPU s", "threads", "train_cpu_s", 2)
+    for part, threads in (("speed", "1 thread"), ("two", "2 threads")):
+        for key in ("analogies", "semantic", "syntactic", "ws353", "simlex"):
+            row(f"{key}, {threads}, %", part, key)
+    if "part, 2 threads, wall s" in rows:
+        for tool in TOOLS:
+            one, two = (rows[f"part, {n}, wall s"][f"median_{tool}"] for n in ("1 thread", "2 threads"))
+            rows[f"{tool}: 2 threads against 1"] = {"ratio": one / two}
     return rows
 
 
 def table(result: dict[str, Any]) -> str:
     """The summary, to be read."""
-    lines = [f"{'':44}{'inlay':>26}{'gensim':>26}{'ratio':>8}"]
+    lines = [f"{'':28}{'inlay':>26}{'gensim':>26}{'ratio':>8}"]
     for name, row in result["summary"].items():
         cells = [" ".join(f"{value:.1f}" for value in row.get(tool, [])) for tool in TOOLS]
-        lines.append(f"{name:44}{cells[0]:>26}{cells[1]:>26}" + (f"{row['ratio']:8.2f}" if "ratio" in row else ""))
+        lines.append(f"{name:28}{cells[0]:>26}{cells[1]:>26}" + (f"{row['ratio']:8.2f}" if "ratio" in row else ""))
     return "\n".join(lines)
 
 

@@ -129,7 +129,8 @@ def _number_files(files: LineFiles) -> tuple[list[str], NDArray[np.int32]]:
         except UnicodeDecodeError:
             line = 1 + int((tokens[: int(np.argmax(tokens == number))] < 0).sum())
             raise InputError(f"line {line} of the text: {joined[start:end]!r} is not UTF-8; convert the file") from None
-    return words, tokens[:n_tokens]
+    tokens.resize(n_tokens, refcheck=False)  # gives back what it grew too far
+    return words, tokens
 
 
 def _blocks(source: str | Path | BinaryIO) -> Iterable[NDArray[np.uint8]]:

@@ -95,7 +95,7 @@ def train(
             live.at(progress.words)
             if on_progress:
                 on_progress(progress)
-    matrix, context = (np.ascontiguousarray(table[:, : config.dim]) for table in (inputs, outputs))
+    matrix, context = _packed(inputs, config.dim), _packed(outputs, config.dim)
     if not (np.isfinite(matrix).all() and np.isfinite(context).all()):
         raise InputError(f"training diverged (vectors are not finite); take an alpha smaller than {config.alpha}")
     return WordVectors(words=vocabulary.words, matrix=matrix, counts=vocabulary.counts, context=context)
@@ -198,6 +198,15 @@ def _aligned(rows: int, dim: int) -> NDArray[np.float32]:
     room = np.zeros(rows * width + _LINE, np.float32)
     first = -(room.ctypes.data // 4) % _LINE
     return room[first : first + rows * width].reshape(rows, width)
+
+
+def _packed(table: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
+    """(V, D) the table without what pads its rows, moved together in the same memory: the tables are most of it."""
+    flat = table.reshape(-1)
+    for first in range(0, len(table), 4096):
+        rows = table[first : first + 4096, :dim].copy()
+        flat[first * dim : first * dim + rows.size] = rows.ravel()
+    return flat[: len(table) * dim].reshape(-1, dim)
 
 
 def _check(config: Word2Vec) -> None:
