@@ -20,7 +20,7 @@ from inlay.tokenize.tokenizer import Tokenizer
 from inlay.vectors.wordvectors import WordVectors
 
 if TYPE_CHECKING:
-    pass
+    from scipy.sparse import csr_matrix
 
 Array = NDArray[np.float32]
 
@@ -45,11 +45,11 @@ class Material:
     ) -> None:
         self.tokenizer, self.lang, self.vectors = tokenizer, lang, vectors
         self.dim, self.tune, self.seed = dim, tune, seed
-        self.counts = count_matrix(tokenizer.encode(texts), tokenizer.size)
+        self.counts = self._count(texts)
         """(N, V) tokens of the documents."""
-        self.queries = count_matrix(tokenizer.encode([pair.query for pair in pairs]), tokenizer.size)
+        self.queries = self._count([pair.query for pair in pairs])
         """(P, V) tokens of the pairs' queries."""
-        self.positives = count_matrix(tokenizer.encode([pair.positive for pair in pairs]), tokenizer.size)
+        self.positives = self._count([pair.positive for pair in pairs])
         """(P, V) tokens of the texts that answer them."""
         self.documents = np.array([pair.document for pair in pairs], np.int64)
         """(P,) the document of each pair."""
@@ -93,6 +93,12 @@ class Material:
         """A table tuned on the pairs, and its losses."""
         rng = np.random.default_rng([self.seed, 1])
         return tune(start, self.queries, self.positives, self.documents, self.tune, rng)
+
+    def _count(self, texts: Sequence[str]) -> "csr_matrix":
+        counts = count_matrix(self.tokenizer.encode(texts), self.tokenizer.size)
+        # Some operations of scipy do this in place, and then the rungs that follow would sum in another order.
+        counts.sum_duplicates()
+        return counts
 
     def _lsa(self, features: grams.Features) -> Array:
         made_of = grams.matrix(self.tokens, self.lang, features)
