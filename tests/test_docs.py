@@ -1,8 +1,8 @@
 """The README and the handbook, in both languages: every console and python block is run, and says what it says.
 
-A `console` block holds commands after `$ ` and what they print to stdout and stderr. Figures differ between machines, so a
-line that holds a digit is not compared; every other line must come out as it stands. All documents run in one folder,
-in order, and a command that two documents share runs once.
+A `console` block holds commands after `$ ` and what they print to stdout and stderr. Figures differ between machines,
+so a line that holds a digit is not compared; every other line must come out as it stands. All documents run in one
+folder, in order, and a command that two documents share runs once.
 """
 
 import contextlib
@@ -106,3 +106,12 @@ def _compare(expected: list[str], printed: str, command: str) -> None:
     for line in expected:
         if not re.search(r"\d|\.\.\.|…", line):
             assert line in lines, f"$ {command}\ndoes not print {line!r}, but:\n{printed}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_tables_are_what_the_benchmarks_wrote(document: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    from tables import written
+
+    text = document.read_text(encoding="utf-8")
+    assert written(text) == text, "run: python benchmarks/tables.py"

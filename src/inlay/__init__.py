@@ -11,18 +11,20 @@ _HOMES = {
     "Tokenizer": "inlay.tokenize.tokenizer",
     "WordVectors": "inlay.vectors.wordvectors",
     "Index": "inlay.search.index",
+    "Searcher": "inlay.search.searcher",
     "fit": "inlay.fit",
     "load": "inlay.embed.embedder",
     "InputError": "inlay.errors",
 }
 
-__all__ = ["Corpus", "Document", "Index", "InputError", "Tokenizer", "WordVectors", "__version__", "fit", "load"]
+__all__ = ["Corpus", "Document", "Index", "InputError", "Searcher", "Tokenizer", "WordVectors", "__version__", "fit", "load"]
 
 if TYPE_CHECKING:
     from inlay.embed.embedder import load
     from inlay.errors import InputError
     from inlay.fit import fit
     from inlay.search.index import Index
+    from inlay.search.searcher import Searcher
     from inlay.text.corpus import Corpus, Document
     from inlay.tokenize.tokenizer import Tokenizer
     from inlay.vectors.wordvectors import WordVectors
