@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from inlay.errors import InputError
 from inlay.vectors import vocabulary
-from inlay.vectors.vocabulary import LineFiles, read
+from inlay.vectors.vocabulary import Encoded, LineFiles, Vocabulary, read
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("Z", "C")), min_size=1, max_size=6)
 SENTENCES = st.lists(st.lists(WORDS, max_size=8), max_size=12)
@@ -106,6 +106,21 @@ def test_counts_are_those_of_gensim(tmp_path):
 def test_a_mistake_is_named_with_its_place_and_the_way_out(source, arguments, message):
     with pytest.raises(InputError, match=message):
         read(source, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "message"),
+    [
+        (np.array([0, 2], np.int32), "between -1 and 1"),
+        (np.array([-2], np.int32), "between -1 and 1"),
+        (np.array([0, 1]), "one row of int32"),
+        (np.zeros((2, 2), np.int32), "one row of int32"),
+    ],
+)
+def test_numbers_that_are_no_words_never_reach_the_kernels(tokens, message):
+    vocabulary = Vocabulary(words=["a", "b"], counts=np.array([2, 1]))
+    with pytest.raises(InputError, match=message):
+        Encoded(vocabulary=vocabulary, tokens=tokens)
 
 
 def test_a_file_without_white_space_is_refused_before_it_fills_memory(monkeypatch):

@@ -43,6 +43,13 @@ class Encoded:
     tokens: NDArray[np.int32]
     """(n,) numbers of words, -1 after each sentence; words outside the vocabulary are left out."""
 
+    def __post_init__(self) -> None:
+        """The kernels check no bounds, so a number that is no word's is refused here."""
+        if self.tokens.dtype != np.int32 or self.tokens.ndim != 1 or not self.tokens.flags.c_contiguous:
+            raise InputError(f"tokens must be one row of int32, not {self.tokens.dtype} of shape {self.tokens.shape}")
+        if len(self.tokens) and not -1 <= self.tokens.min() <= self.tokens.max() < len(self.vocabulary):
+            raise InputError(f"tokens must lie between -1 and {len(self.vocabulary) - 1}, the last word's number")
+
 
 class LineFiles:
     """Text files of words between white space, a sentence a line; read in blocks, far faster than lists of words.
