@@ -3,12 +3,14 @@
 import json
 import os
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from inlay.cli import run
 from inlay.vectors.wordvectors import WordVectors
 
 
@@ -89,5 +91,30 @@ def spoken() -> Callable[[str], str]:
         assert len(lines) == 1, err
         assert "Traceback" not in err
         return lines[0]
+
+    return one
+
+
+def everything(folder: Path) -> dict[str, bytes | None]:
+    """Every path below the folder, with the bytes of the files that are not huge."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() and path.stat().st_size < 1e6 else None
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+@pytest.fixture
+def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[[list[str], str], None]:
+    """Runs a command, which must end with 1 and the one expected line, and leave `tmp_path` as it was."""
+
+    def one(arguments: list[str], expected: str) -> None:
+        before = everything(tmp_path)
+        capsys.readouterr()
+        code = run(["-q", *arguments])
+        out, err = capsys.readouterr()
+        assert code == 1, err
+        assert re.fullmatch(f"error: .*{expected}.*\n", err), err
+        assert out == "" or arguments[0] == "check-data"
+        assert everything(tmp_path) == before
 
     return one

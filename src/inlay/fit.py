@@ -66,15 +66,15 @@ def fit(
         "corpus": to_tree(corpus),
     }
     with lock(part):
-        if unfinished and not resume:
-            if not force:
-                raise InputError(f"{part} is an unfinished run; --resume goes on with it, --force begins anew")
-            clear(part)
-        run = Run(part, identity, resume=resume)
         try:
+            if unfinished and not resume:
+                if not force:
+                    raise InputError(f"{part} is an unfinished run; --resume goes on with it, --force begins anew")
+                clear(part)
+            run = Run(part, identity, resume=resume)
             tree = Pipeline(run, config).make(documents, general, out)
         except BaseException:
-            if not run.costs:  # no stage is finished that another run could go on from
+            if not any(entry.is_dir() for entry in part.iterdir()):  # no stage is finished that could be gone on from
                 shutil.rmtree(part, ignore_errors=True)
             raise
         clear(part)

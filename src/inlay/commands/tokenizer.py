@@ -38,7 +38,7 @@ def train(
     inlay tokenizer train zh-retrieval-derived-drcd-test --kind characters --out tokenizer
     """
     from inlay.config import from_tree, parse_assignments
-    from inlay.files import claim_output
+    from inlay.files import atomic_folder, claim_output
     from inlay.text.corpus import Corpus
     from inlay.tokenize.kinds import KINDS, TokenizerConfig
     from inlay.tokenize.tokenizer import Tokenizer
@@ -48,7 +48,11 @@ def train(
     config: TokenizerConfig = from_tree(TokenizerConfig, tree if size is None else tree | {"size": size})  # type: ignore[arg-type]
     claim_output(out, force=force)
     tokenizer = Tokenizer.train(Corpus(*sources, config=corpus).texts(), config)
-    tokenizer.save(out)
+    if out.exists():
+        tokenizer.save(out)  # its own files alone: what else is there stays
+    else:
+        with atomic_folder(out) as folder:
+            tokenizer.save(folder)
     if json:
         show.tree({"out": str(out), "kind": kind, "size": tokenizer.size})
     else:
