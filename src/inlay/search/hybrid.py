@@ -117,6 +117,7 @@ class Ranker:
         for at, chosen in enumerate(best):
             query = terms[at]
             found = (csr_matrix(shares) @ self.lexical.documents[chosen]).tocsr()  # (1, V)
+            found.sort_indices()  # so that ties fall by term, whatever the order in which scipy multiplies
             strongest = np.argsort(-found.data, kind="stable")[: feedback.terms]
             added = found.data[strongest]
             # As much weight as the query has itself, spread over the terms.
