@@ -15,7 +15,6 @@ import lzma
 import os
 import platform
 import re
-import resource
 import statistics
 import subprocess
 import sys
@@ -116,7 +115,7 @@ def train(tool: str, text: str, dim: int, epochs: int, seed: int, threads: int) 
     return {
         "train_cpu_s": cpu,
         "train_wall_s": wall,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mb": peak_mb(),
         "vocabulary": len(words),
         **quality(words, matrix),
     }
@@ -147,6 +146,12 @@ def train_gensim(text: str, dim: int, epochs: int, seed: int, threads: int) -> t
         corpus_file=text, total_examples=model.corpus_count, total_words=model.corpus_total_words, epochs=epochs
     )
     return model.wv.index_to_key, model.wv.vectors, time.process_time() - begin, time.perf_counter() - start
+
+
+def peak_mb() -> float:
+    """The most memory that this process has held; getrusage would count its parent's from before the start too."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(r"VmHWM:\s*(\d+) kB", status)[1]) / 1024  # type: ignore[index]
 
 
 def quality(words: list[str], matrix: np.ndarray) -> dict[str, float]:
