@@ -83,6 +83,8 @@ class Ranker:
 
     def scores(self, texts: Sequence[str], vectors: Array, mode: Mode = "hybrid") -> Array:
         """(Q, N) scores of the queries, given as texts and as vectors (Q, D); higher is better."""
+        if not len(self.index):
+            return np.zeros((len(texts), 0), np.float32)
         if mode == "dense":
             return self.index.scores(vectors)
         terms = self.lexical.queries(texts)
@@ -90,7 +92,7 @@ class Ranker:
             return self.lexical.scores(terms)
         vectors = unit(np.asarray(vectors, np.float32))
         fused = self._fuse(terms, vectors)
-        if self.fusion.feedback.strength and len(self.index):
+        if self.fusion.feedback.strength:
             fused = self._fuse(*self._enriched(terms, vectors, fused))
         if self.fusion.smoothing:
             fused = np.stack([self._smoothed(row) for row in fused])
