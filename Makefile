@@ -18,7 +18,7 @@ demo: $(VENV)/.demo
 	@echo "Now open demo/report.html in a browser, or ask: $(BIN)/inlay search demo \"your question\""
 
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

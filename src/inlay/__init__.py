@@ -17,7 +17,18 @@ _HOMES = {
     "InputError": "inlay.errors",
 }
 
-__all__ = ["Corpus", "Document", "Index", "InputError", "Searcher", "Tokenizer", "WordVectors", "__version__", "fit", "load"]
+__all__ = [
+    "Corpus",
+    "Document",
+    "Index",
+    "InputError",
+    "Searcher",
+    "Tokenizer",
+    "WordVectors",
+    "__version__",
+    "fit",
+    "load",
+]
 
 if TYPE_CHECKING:
     from inlay.embed.embedder import load

@@ -55,6 +55,8 @@ def fit(
     part = out.with_name(out.name + ".part")
     unfinished = (part / "run.json").exists()
     claim_output(out, force=force or (resume and unfinished))
+    if out.exists() and not (out / "inlay.json").is_file() and (out.is_file() or any(out.iterdir())):
+        raise InputError(f"{out} is no model (it has no inlay.json), and only a model is replaced; give another --out")
     # A source that is not there is told before anything is written.
     documents = Corpus(*sources, config=corpus)
     general = Corpus(*background, config=corpus) if background else None

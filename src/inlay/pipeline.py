@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from inlay.config import to_tree
+from inlay.config import from_tree, to_tree
 from inlay.embed.rungs import RUNGS, Material, rung
 from inlay.embed.static import StaticEmbedder
 from inlay.embed.tune import Tune
@@ -107,9 +107,10 @@ class Pipeline:
         self.vectors = WordVectors.load(vectors) if vectors.exists() else None
 
         bench = choosing.Bench(self.held, self.lang)
-        rows, dense, losses = self._dense_rungs(bench)
-        search = self.run.stage("fusion", lambda part: self._fusion(bench, dense, part))
-        rows, choice = self._choose(rows, dense, search)
+        rows, (dense, why), losses = self._dense_rungs(bench)
+        fusion = read_json(self.run.stage("fusion", lambda part: self._fusion(bench, dense, why, part)) / "result.json")
+        choice = from_tree(choosing.Choice, fusion["choice"])
+        bm25, *fused = fusion["rows"]
 
         model = self.run.stage("model", lambda part: self._model(choice.dense, part))
         index = self.run.stage("index", lambda part: self._index(model, everything, choice, part))
@@ -123,7 +124,7 @@ class Pipeline:
                 "index": len(self.held.texts),
                 "queries": {kind: len(queries) for kind, queries in self.held.queries.items()},
             },
-            "ladder": rows,
+            "ladder": [bm25, *rows, *fused],
             "choice": choice.tree(),
             "losses": losses,
             "stages": self.run.costs,
@@ -215,8 +216,10 @@ class Pipeline:
 
     # -- ladder --------------------------------------------------------------------------------------------------------
 
-    def _dense_rungs(self, bench: choosing.Bench) -> tuple[list[dict[str, Any]], str, dict[str, list[float]]]:
-        """Every rung made from the documents that are not held out, and measured; the best one's name; the losses."""
+    def _dense_rungs(
+        self, bench: choosing.Bench
+    ) -> tuple[list[dict[str, Any]], tuple[str, str], dict[str, list[float]]]:
+        """Every rung made and measured; the best one's name and why it is taken; the losses."""
         secret = set(self.held.positions)
         rest = [at for at in range(len(self.distinct)) if at not in secret]
         material = self._material(rest, beside=self.held.reduced, avoid=self.held.secret)
@@ -242,12 +245,9 @@ class Pipeline:
                 losses[step.name] = found["losses"]
             seconds = self.run.costs[-1]["seconds"]
             rows.append(choosing.row(step.name, "dense", step.what, results[step.name], seconds=seconds))
-        self._dense, self._why_dense = choosing.choose_dense(results)
-        return rows, self._dense, losses
+        return rows, choosing.choose_dense(results), losses
 
-    def _material(
-        self, positions: Sequence[int], *, beside: Sequence[str] = (), avoid: Sequence[str] = ()
-    ) -> Material:
+    def _material(self, positions: Sequence[int], *, beside: Sequence[str] = (), avoid: Sequence[str] = ()) -> Material:
         most = int(self._seconds(0.25) * _DOCUMENTS_A_SECOND)
         rng = np.random.default_rng([self.config.seed, 4])
         if len(positions) > most:
@@ -261,43 +261,10 @@ class Pipeline:
             self.tokenizer, self.lang, texts, pairs, self.vectors, dim=config.dim, tune=config.tune, seed=config.seed
         )
 
-    def _fusion(self, bench: choosing.Bench, dense: str, part: Path) -> None:
-        """BM25 alone and beside the best dense rung: each weight, reciprocal ranks, and the default with feedback."""
+    def _fusion(self, bench: choosing.Bench, dense: str, why: str, part: Path) -> None:
         table = np.load(self.run.folder / f"rung {dense}" / "table.npy", allow_pickle=False)
-        embedder = StaticEmbedder(self.tokenizer, table)
-        default = choosing.default_fusion(self.lang)
-        plain = [replace(fusion, feedback=replace(fusion.feedback, strength=0)) for fusion in choosing.weaker(default)]
-        fused = bench.fused(embedder, [*plain, choosing.RRF, *choosing.weaker(default)])
-        write_json(
-            part / "result.json",
-            {"bm25": _dump(bench.lexical_only()), "fused": [_dump(result) for result in fused]},
-        )
-
-    def _choose(
-        self, rows: list[dict[str, Any]], dense: str, search: Path
-    ) -> tuple[list[dict[str, Any]], choosing.Choice]:
-        found = read_json(search / "result.json")
-        bm25, fused = _restore(found["bm25"]), [_restore(scores) for scores in found["fused"]]
-        default = choosing.weaker(choosing.default_fusion(self.lang))
-        mode, fusion, why = choosing.choose_search(bm25, fused[:3], default)
-        rows = [choosing.row("bm25", "lexical", "BM25 over analyzed terms", bm25, shipped=mode == "lexical"), *rows]
-        rows.append(choosing.row("bm25 rrf dense", "hybrid", f"BM25 and {dense} by reciprocal ranks", fused[3]))
-        for weight, plain, enriched in zip(default, fused[:3], fused[4:], strict=True):
-            share = f"{weight.rule.weight:g}"  # type: ignore[union-attr]
-            chosen = mode == "hybrid" and weight == fusion
-            fed = bool(weight.feedback.strength)
-            what = f"BM25 + {share} × {dense}"
-            rows.append(choosing.row(f"bm25 + {share} dense", "hybrid", what, plain, shipped=chosen and not fed))
-            if fed:
-                name = f"bm25 + {share} dense + feedback"
-                rows.append(choosing.row(name, "hybrid", f"{what}, one pass of feedback", enriched, shipped=chosen))
-        reasons = [self._why_dense, why]
-        if mode == "hybrid" and fusion.feedback.strength:
-            reasons.append(
-                "feedback is on by default in this language: it finds further documents on a subject, which questions "
-                "about one known document cannot show"
-            )
-        return rows, choosing.Choice(dense=dense, mode=mode, fusion=fusion, why=tuple(reasons))
+        rows, choice = choosing.decide(bench, StaticEmbedder(self.tokenizer, table), dense, why, self.lang)
+        write_json(part / "result.json", {"rows": rows, "choice": to_tree(choice)})
 
     # -- result --------------------------------------------------------------------------------------------------------
 

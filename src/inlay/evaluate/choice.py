@@ -19,7 +19,8 @@ from inlay.search.index import Index
 from inlay.search.lexical import Lexical
 
 METRICS = ("ndcg@10", "mrr@10", "recall@10")
-RRF = Fusion(rule=ReciprocalRank(), feedback=Feedback(strength=0))
+NONE = Feedback(strength=0)
+RRF = Fusion(rule=ReciprocalRank(), feedback=NONE)
 _METRIC = "ndcg@10"
 _BLOCK = 200
 _FEWEST = 20
@@ -54,7 +55,7 @@ def default_fusion(lang: str) -> Fusion:
     only adds noise.
     """
     if lang == "zh":
-        return Fusion(rule=ZSum(weight=0.2), feedback=Feedback(strength=0))
+        return Fusion(rule=ZSum(weight=0.2), feedback=NONE)
     return Fusion(rule=ZSum(weight=0.75), feedback=Feedback(strength=1))
 
 
@@ -113,6 +114,33 @@ def choose_dense(results: dict[str, Result]) -> tuple[str, str]:
     )
 
 
+def decide(
+    bench: Bench, embedder: StaticEmbedder, dense: str, why: str, lang: str
+) -> tuple[list[dict[str, Any]], Choice]:
+    """BM25 alone and beside the dense rung, measured: the lines of the ladder, BM25's first, and the choice."""
+    lexical = bench.lexical_only()
+    tried = weaker(default_fusion(lang))
+    *plain, ranks = bench.fused(embedder, [*(replace(fusion, feedback=NONE) for fusion in tried), RRF])
+    mode, chosen, reason = choose_search(lexical, plain, tried)
+    hybrid, fed = mode == "hybrid", bool(chosen.feedback.strength)
+    rows = [
+        row("bm25", "lexical", "BM25 over analyzed terms", lexical, shipped=not hybrid),
+        row("bm25 rrf dense", "hybrid", f"BM25 and {dense} by reciprocal ranks", ranks),
+    ]
+    for fusion, result in zip(tried, plain, strict=True):
+        shipped = hybrid and not fed and fusion == chosen
+        rows.append(row(f"bm25 + {_share(fusion)} dense", "hybrid", f"z-sum with {dense}", result, shipped=shipped))
+    reasons = [why, reason]
+    if hybrid and fed:
+        name, what = f"bm25 + {_share(chosen)} dense + feedback", f"z-sum with {dense}, one pass of feedback"
+        rows.append(row(name, "hybrid", what, bench.fused(embedder, [chosen])[0], shipped=True))
+        reasons.append(
+            "feedback is on by default in this language: it finds further documents on a subject, "
+            "which questions about one known document cannot show"
+        )
+    return rows, Choice(dense=dense, mode=mode, fusion=chosen, why=tuple(reasons))
+
+
 def weaker(fusion: Fusion) -> list[Fusion]:
     """The fusion with its dense weight as it is, halved and quartered: what is tried until nothing drops."""
     assert isinstance(fusion.rule, ZSum)
@@ -129,9 +157,12 @@ def choose_search(lexical: Result, fused: Sequence[Result], fusions: Sequence[Fu
         return "hybrid", fusions[0], "too few questions to compare with BM25, so the default fusion is taken"
     for result, fusion in zip(fused, fusions, strict=True):
         if not any(drops(result[kind], lexical[kind]) for kind in lexical):
-            weight = fusion.rule.weight if isinstance(fusion.rule, ZSum) else 1
             gains = ", ".join(f"{kind} {result[kind][_METRIC] - lexical[kind][_METRIC]:+.3f}" for kind in lexical)
-            return "hybrid", fusion, f"BM25 + {weight:g} × dense drops on no kind of question against BM25 ({gains})"
+            return (
+                "hybrid",
+                fusion,
+                f"BM25 + {_share(fusion)} × dense drops on no kind of question against BM25 ({gains})",
+            )
     return "lexical", fusions[0], "every fusion drops against BM25 on some kind of question, so BM25 alone answers"
 
 
@@ -166,6 +197,10 @@ def row(
         scores[question] = {metric: found[metric] for metric in METRICS} | {"low": low, "high": high}
     head = {"name": name, "kind": kind, "what": what, "scores": scores}
     return head | {"mean": mean(result), "seconds": round(seconds, 3), "shipped": shipped}
+
+
+def _share(fusion: Fusion) -> str:
+    return f"{fusion.rule.weight:g}" if isinstance(fusion.rule, ZSum) else "1"
 
 
 def _pooled(result: Result) -> Scores:
