@@ -253,7 +253,7 @@ class Pipeline:
         if len(positions) > most:
             say(f"note: tables are fitted to {most:,} of {len(positions):,} documents; more --minutes take more")
             positions = sorted(rng.choice(np.array(positions), most, replace=False).tolist())
-        limit = 2 * self.config.tune.steps * self.config.tune.batch
+        limit = self.config.tune.steps * self.config.tune.batch
         pairs: list[Pair] = mine_all(self.distinct, positions, rng, limit=limit, avoid=avoid)
         texts = [*(self.distinct[at].full for at in positions), *beside]
         config = self.config

@@ -2,7 +2,8 @@
 
 # N documents, V tokens, F features, D dimensions
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,9 +40,11 @@ def table(counts: "csr_matrix", features: "csr_matrix", *, dim: int, seed: int) 
 def right_singular(matrix: "csr_matrix", dim: int, seed: int) -> NDArray[np.float32]:
     """(F, D) the strongest right singular vectors of a sparse (N, F) matrix, the strongest first.
 
-    Only (N, D) matrices are orthonormalised: the corpus has far fewer documents than features. The sign of each vector
-    is fixed, so that the same matrix and seed give the same result.
+    Only (N, D) matrices are kept apart between rounds, by LU: the corpus has far fewer documents than features. The
+    sign of each vector is fixed, so that the same matrix and seed give the same result.
     """
+    from scipy.linalg import eigh, lu
+
     n_rows, n_columns = matrix.shape
     dim = max(1, min(dim, n_rows - 1, n_columns - 1))
     width = min(dim + _SPARE, n_rows, n_columns)
@@ -49,14 +52,16 @@ def right_singular(matrix: "csr_matrix", dim: int, seed: int) -> NDArray[np.floa
     rng = np.random.default_rng(seed)
     basis = matrix @ rng.standard_normal((n_columns, width), np.float32)
     for _ in range(_ROUNDS):
-        basis = np.linalg.qr(basis)[0]
-        basis = matrix @ (transposed @ basis)  # (N, F) (F, N) (N, W)
-    basis = np.linalg.qr(basis)[0]
+        basis = matrix @ (transposed @ _apart(basis, lu))  # (N, F) (F, N) (N, W)
+    basis = _apart(basis, lu)
     projected = transposed @ basis  # (F, W)
-    squares, rotation = np.linalg.eigh((projected.T @ projected).astype(np.float64))
+    # Rayleigh-Ritz in a basis that is not orthogonal: a generalised problem instead of a QR of N rows.
+    overlap = (basis.T @ basis).astype(np.float64)
+    overlap[np.diag_indices(width)] *= 1 + 1e-6
+    squares, rotation = eigh((projected.T @ projected).astype(np.float64), overlap)
     strongest = np.argsort(-squares)[:dim]
     lengths = np.sqrt(np.maximum(squares[strongest], 1e-12))
-    vectors = (projected @ rotation[:, strongest]) / lengths
+    vectors = (projected @ rotation[:, strongest].astype(np.float32)) / lengths.astype(np.float32)
     signs = np.sign(vectors[np.abs(vectors).argmax(axis=0), np.arange(dim)])
     return np.asarray(vectors * np.where(signs == 0, 1, signs), np.float32)
 
@@ -66,3 +71,8 @@ def _unit_rows(matrix: "csr_matrix") -> "csr_matrix":
 
     lengths = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
     return (diags((1 / np.maximum(lengths, 1e-12)).astype(np.float32)) @ matrix).tocsr().astype(np.float32)
+
+
+def _apart(basis: NDArray[np.float32], lu: Callable[..., Any]) -> NDArray[np.float32]:
+    """Columns that span the same space and are far from parallel: LU does it in a third of the time of QR."""
+    return np.asarray(lu(basis, permute_l=True, check_finite=False)[0], np.float32)
