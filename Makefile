@@ -12,9 +12,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet -c const
 
 demo: $(VENV)/.demo
 	$(BIN)/inlay fit python-docs --out demo --force
-	$(BIN)/inlay search demo "read a file line by line" -k 3
-	$(BIN)/inlay search demo "stop a thread and wait for it" -k 3
-	$(BIN)/inlay search demo "turn text into a date" -k 3
+	$(BIN)/inlay search demo "walk a directory tree" -k 3
+	$(BIN)/inlay search demo "sample from a normal distribution" -k 3
+	$(BIN)/inlay search demo "find the eigenvalues of a matrix" -k 3
 	@echo "Now open demo/report.html in a browser, or ask: $(BIN)/inlay search demo \"your question\""
 
 test: $(VENV)/.dev

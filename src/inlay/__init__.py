@@ -7,6 +7,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Corpus": "inlay.text.corpus",
+    "CorpusConfig": "inlay.text.corpus",
     "Document": "inlay.text.corpus",
     "Tokenizer": "inlay.tokenize.tokenizer",
     "WordVectors": "inlay.vectors.wordvectors",
@@ -19,6 +20,7 @@ _HOMES = {
 
 __all__ = [
     "Corpus",
+    "CorpusConfig",
     "Document",
     "Index",
     "InputError",
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from inlay.fit import fit
     from inlay.search.index import Index
     from inlay.search.searcher import Searcher
-    from inlay.text.corpus import Corpus, Document
+    from inlay.text.corpus import Corpus, CorpusConfig, Document
     from inlay.tokenize.tokenizer import Tokenizer
     from inlay.vectors.wordvectors import WordVectors
 

@@ -70,10 +70,8 @@ def _queries() -> Iterator[str]:
 
 def _show_hits(hits: "list[Hit]") -> None:
     for place, hit in enumerate(hits, 1):
-        title = show.shorten(hit.title, 70)
-        show.line(
-            f"{place:>2}. {hit.score:6.3f}  {title}  ({hit.id})" if title else f"{place:>2}. {hit.score:6.3f}  {hit.id}"
-        )
+        named = f"{show.shorten(hit.title, 70)}  ({hit.id})" if hit.title not in ("", hit.id) else hit.id
+        show.line(f"{place:>2}. {hit.score:6.3f}  {named}")
         show.line(f"            {show.shorten(hit.text.removeprefix(hit.title), 100)}")
     if not hits:
         show.line("no hits: no document shares a word with the query")
