@@ -295,7 +295,9 @@ class Pipeline:
         vectors = embedder.encode([documents[at].full for at in chosen])
         centred = vectors - vectors.mean(axis=0)
         directions = np.linalg.eigh((centred.T @ centred).astype(np.float64))[1][:, ::-1][:, :2]
-        x, y = (centred @ directions).T.round(4).tolist()
+        flat = np.zeros((len(chosen), 2))  # a model of one dimension has no second direction
+        flat[:, : directions.shape[1]] = centred @ directions
+        x, y = flat.T.round(4).tolist()
         titles = [documents[at].title or documents[at].text[:60] for at in chosen]
         return {"x": x, "y": y, "titles": titles, "groups": None}
 
