@@ -413,6 +413,56 @@ def test_duplicates_are_trained_on_once_and_all_found(documents: list[Document],
     assert {documents[3].id, f"{documents[3].id}-copy"} <= set(ids)
 
 
+def drawn(words: str, n: int, length: int, glue: str = " ") -> list[str]:
+    """Texts of words drawn by chance, a full stop after every eighth."""
+    rng = np.random.default_rng(0)
+    return [
+        glue.join(word + "." * (at % 8 == 7) for at, word in enumerate(rng.choice(words.split(), length)))
+        for _ in range(n)
+    ]
+
+
+ODD = {
+    "stop words only": drawn("the of and to in is that for", 40, 40),
+    "one dimension": drawn("的 了 在 是 和 與", 40, 60, glue=""),
+    "letters": drawn("a b c d e f g h", 40, 40),
+    "kana": drawn("カメラ 東京 学校 ひらがな テスト 電車 先生 猫", 40, 40, glue=""),
+    "two documents": drawn(" ".join(f"word{at}" for at in range(99)), 2, 600),
+    "long words": drawn(" ".join("x" * 300 + str(at) for at in range(50)), 40, 40),
+    "lone surrogates": [f"{text} \ud800" for text in drawn(" ".join(f"w{at}" for at in range(99)), 40, 40)],
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_an_odd_corpus_is_fitted_all_the_same(name: str, tmp_path: Path) -> None:
+    made = fit(ODD[name], out=tmp_path / "model", config=SMALL)
+    vectors = load(made.folder).encode(ODD[name])
+    assert np.isfinite(vectors).all()
+    assert vectors.shape == (len(ODD[name]), made.tree["model"]["dim"])
+    assert len(Searcher.load(made.folder).documents) == len(ODD[name])
+
+
+def test_no_pair_that_is_trained_on_comes_from_a_held_out_document(
+    documents: list[Document], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    materials: list[tuple[Pipeline, Any, dict[str, Any]]] = []
+    made = Pipeline._material
+
+    def watched(pipeline: Pipeline, positions: Any, **options: Any) -> Any:
+        material = made(pipeline, positions, **options)
+        materials.append((pipeline, material, options))
+        return material
+
+    monkeypatch.setattr(Pipeline, "_material", watched)
+    fit(documents[:60], out=tmp_path / "model", config=SMALL)
+    (pipeline, measured, options), (_, shipped, _) = materials
+    secret = set(pipeline.held.positions)
+    assert len(secret) == 20
+    assert not secret & set(measured.documents.tolist())
+    assert secret & set(shipped.documents.tolist())  # the model that is shipped learns from all
+    assert set(options["avoid"]) == set(pipeline.held.secret)
+
+
 def test_a_chinese_corpus_is_fitted(data: Path, tmp_path: Path) -> None:
     from inlay.evaluate import beir
 

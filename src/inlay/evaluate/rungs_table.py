@@ -52,8 +52,8 @@ def _note(tree: Tree, kinds: list[str]) -> str:
     asked = [_EXPLAINED[kind] for kind in kinds if kind in _EXPLAINED]
     apart, among = number(held_out.get("documents")), number(held_out.get("index"))
     if apart is not None:
-        within = f", and were looked for among {count(among)}" if among is not None else ""
-        asked.append(f"{count(apart)} documents were held out of training{within}.")
+        within = f" among {count(among)}" if among is not None else ""
+        asked.append(f"{count(apart)} documents were asked for{within}; they gave no training pair.")
     if shipped(tree):
         asked.append("What is shipped was chosen on these queries, which flatters it a little.")
         asked.append("Its vectors were then fitted again, to all documents.")

@@ -1,7 +1,7 @@
 """Vocabulary: words by falling frequency; and a corpus as one array of their numbers."""
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,9 @@ from inlay.errors import InputError
 
 _BLOCK = 1 << 22
 """Bytes of a file that are read at a time."""
+
+_Numbered = tuple[Callable[[int], str], int, NDArray[np.int32]]
+"""The spelling of a word by its number, how many words there are, and the corpus in numbers."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,12 +74,12 @@ def read(source: Iterable[Sequence[str]] | LineFiles, *, min_count: int = 5, max
         raise InputError(f"min_count={min_count} must be at least 1; 1 keeps every word")
     if max_vocab is not None and max_vocab < 1:
         raise InputError(f"max_vocab={max_vocab} must be at least 1, or None for no limit")
-    words, tokens = _number_files(source) if isinstance(source, LineFiles) else _number_sentences(source)
-    return _settle(words, tokens, min_count, max_vocab)
+    numbered = _number_files(source) if isinstance(source, LineFiles) else _number_sentences(source)
+    return _settle(*numbered, min_count, max_vocab)
 
 
-def _number_sentences(sentences: Iterable[Sequence[str]]) -> tuple[list[str], NDArray[np.int32]]:
-    """The words in the order in which they first occur, and the corpus in these numbers."""
+def _number_sentences(sentences: Iterable[Sequence[str]]) -> _Numbered:
+    """Number the words in the order in which they first occur."""
     numbers = _Numbers()
     tokens = array("i")
     for place, sentence in enumerate(sentences, 1):
@@ -89,7 +92,8 @@ def _number_sentences(sentences: Iterable[Sequence[str]]) -> tuple[list[str], ND
     for word in numbers:
         if not isinstance(word, str):
             raise InputError(f"a sentence holds {word!r}, which is no string; give lists of words")
-    return list(numbers), np.frombuffer(tokens, np.int32) if tokens else np.empty(0, np.int32)
+    numbered = np.frombuffer(tokens, np.int32) if tokens else np.empty(0, np.int32)
+    return list(numbers).__getitem__, len(numbers), numbered
 
 
 class _Numbers(dict[str, int]):
@@ -100,7 +104,7 @@ class _Numbers(dict[str, int]):
         return number
 
 
-def _number_files(files: LineFiles) -> tuple[list[str], NDArray[np.int32]]:
+def _number_files(files: LineFiles) -> _Numbered:
     """As `_number_sentences`, from the bytes of files."""
     from inlay.vectors.byte_kernels import fill_slots, number_words
 
@@ -126,18 +130,25 @@ def _number_files(files: LineFiles) -> tuple[list[str], NDArray[np.int32]]:
         tokens = _grown(tokens, n_tokens + 1)
         tokens[n_tokens] = -1
         n_tokens += 1
-    joined = pool.tobytes()
-    words = []
-    for number, (start, end) in enumerate(
-        zip(starts[:n_words].tolist(), starts[1 : n_words + 1].tolist(), strict=True)
-    ):
-        try:
-            words.append(joined[start:end].decode("utf-8"))
-        except UnicodeDecodeError:
-            line = 1 + int((tokens[: int(np.argmax(tokens == number))] < 0).sum())
-            raise InputError(f"line {line} of the text: {joined[start:end]!r} is not UTF-8; convert the file") from None
+    spelling = pool[: starts[n_words]].tobytes()
+    _check_utf8(spelling, starts, tokens[:n_tokens])
     tokens.resize(n_tokens, refcheck=False)  # gives back what it grew too far
-    return words, tokens
+
+    def spell(number: int) -> str:
+        return spelling[starts[number] : starts[number + 1]].decode("utf-8")
+
+    return spell, n_words, tokens
+
+
+def _check_utf8(spelling: bytes, starts: NDArray[np.int64], tokens: NDArray[np.int32]) -> None:
+    """Raise an InputError that names the line of the first word that is not UTF-8."""
+    try:
+        spelling.decode("utf-8")
+    except UnicodeDecodeError as error:
+        number = int(np.searchsorted(starts[1:], error.start, side="right"))
+        line = 1 + int((tokens[: int(np.argmax(tokens == number))] < 0).sum())
+        word = spelling[starts[number] : starts[number + 1]]
+        raise InputError(f"line {line} of the text: {word!r} is not UTF-8; convert the file") from None
 
 
 def _blocks(source: str | Path | BinaryIO) -> Iterable[NDArray[np.uint8]]:
@@ -174,19 +185,22 @@ def _grown(old: NDArray, size: int) -> NDArray:
     return old
 
 
-def _settle(words: list[str], tokens: NDArray[np.int32], min_count: int, max_vocab: int | None) -> Encoded:
+def _settle(
+    spell: Callable[[int], str], n_words: int, tokens: NDArray[np.int32], min_count: int, max_vocab: int | None
+) -> Encoded:
     """Number the kept words by falling frequency, in the tokens too (in place)."""
     from inlay.vectors.byte_kernels import renumber, tally
 
-    counts = tally(tokens, len(words))
-    kept = np.flatnonzero(counts >= min_count).tolist()
-    kept.sort(key=lambda number: (-counts[number], words[number]))
+    counts = tally(tokens, n_words)
+    words = {int(number): spell(int(number)) for number in np.flatnonzero(counts >= min_count)}
+    kept = sorted(words, key=words.__getitem__)
+    kept.sort(key=counts.tolist().__getitem__, reverse=True)  # equals stay in the order of the alphabet
     kept = kept[:max_vocab]
     if not kept:
         raise InputError(
-            f"none of the {len(words)} words occurs min_count={min_count} times; give more text or a smaller min_count"
+            f"none of the {n_words} words occurs min_count={min_count} times; give more text or a smaller min_count"
         )
-    numbers = np.full(len(words), -2, np.int32)
+    numbers = np.full(n_words, -2, np.int32)
     numbers[kept] = np.arange(len(kept), dtype=np.int32)
     n = renumber(tokens, numbers)
     vocabulary = Vocabulary(words=[words[number] for number in kept], counts=counts[kept])
