@@ -100,6 +100,7 @@ def test_counts_are_those_of_gensim(tmp_path):
         ([["a"]], {"max_vocab": 0}, "max_vocab=0 must be at least 1"),
         (LineFiles("/no/such/file.txt"), {}, "/no/such/file.txt: no such text file"),
         (LineFiles("/"), {}, "/: no such text file"),
+        (LineFiles(io.BytesIO(b"good \xe5\n\x98\x89")), {"min_count": 1}, r"line 1 .*xe5.*not UTF-8"),
         (LineFiles(io.BytesIO(b"good\nbad \xb0\xa1 line\n")), {"min_count": 1}, r"line 2 .*xb0.*not UTF-8"),
     ],
 )

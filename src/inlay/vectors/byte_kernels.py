@@ -24,7 +24,7 @@ def number_words(
     slots: Any,  # (2**k,) int32: hash table of word numbers, -1 where free
     hashes: Any,  # (capacity,) uint64
     starts: Any,  # (capacity + 1,) int64: where each word's bytes begin in `pool`
-    pool: Any,  # uint8: the bytes of all words, in the order in which they first occur
+    pool: Any,  # uint8: the bytes of all words, in the order in which they first occur, a white space after each
     n_words: Any,
     tokens: Any,  # (>= n - at,) int32
 ) -> tuple:
@@ -48,7 +48,7 @@ def number_words(
             key = (key ^ uint64(byte)) * uint64(0x100000001B3)
             at += 1
             byte = text[at]
-        size = at - begin
+        size = at + 1 - begin  # with the white space, so that no word runs into the next one in the pool
         slot = int64((key ^ (key >> uint64(29))) & uint64(mask))
         while True:
             word = slots[slot]
@@ -57,15 +57,15 @@ def number_words(
                     return begin, n, n_words
                 slots[slot] = word = n_words
                 hashes[word] = key
-                pool[starts[word] : starts[word] + size] = text[begin:at]
+                pool[starts[word] : starts[word] + size] = text[begin : at + 1]
                 n_words += 1
                 starts[n_words] = starts[word] + size
                 break
             if hashes[word] == key and starts[word + 1] - starts[word] == size:
                 first, k = starts[word], 0
-                while k < size and pool[first + k] == text[begin + k]:
+                while k < size - 1 and pool[first + k] == text[begin + k]:
                     k += 1
-                if k == size:
+                if k == size - 1:
                     break
             slot = (slot + 1) & mask
         tokens[n] = word

@@ -130,12 +130,13 @@ def _number_files(files: LineFiles) -> _Numbered:
         tokens = _grown(tokens, n_tokens + 1)
         tokens[n_tokens] = -1
         n_tokens += 1
+    starts = starts[: n_words + 1]
     spelling = pool[: starts[n_words]].tobytes()
     _check_utf8(spelling, starts, tokens[:n_tokens])
     tokens.resize(n_tokens, refcheck=False)  # gives back what it grew too far
 
     def spell(number: int) -> str:
-        return spelling[starts[number] : starts[number + 1]].decode("utf-8")
+        return spelling[starts[number] : starts[number + 1] - 1].decode("utf-8")
 
     return spell, n_words, tokens
 
@@ -147,7 +148,7 @@ def _check_utf8(spelling: bytes, starts: NDArray[np.int64], tokens: NDArray[np.i
     except UnicodeDecodeError as error:
         number = int(np.searchsorted(starts[1:], error.start, side="right"))
         line = 1 + int((tokens[: int(np.argmax(tokens == number))] < 0).sum())
-        word = spelling[starts[number] : starts[number + 1]]
+        word = spelling[starts[number] : starts[number + 1] - 1]
         raise InputError(f"line {line} of the text: {word!r} is not UTF-8; convert the file") from None
 
 
