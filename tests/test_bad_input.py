@@ -173,6 +173,21 @@ def test_nothing_is_overwritten_unasked(name: str, corpus: Path, model: Path, tm
     refused(arguments, "(exists|is a folder that is not empty); give another --out, or --force")
 
 
+@pytest.mark.parametrize("out", [".", "/", ".."])
+def test_a_fit_takes_no_place_that_has_no_name(out: str, corpus: Path, refused: Refused) -> None:
+    refused(["fit", str(corpus), "--force", "--out", out], "is no name for a folder")
+
+
+@pytest.mark.parametrize("source", ["CORPUS", "absent.txt"])
+def test_a_fit_keeps_files_that_stand_where_its_stages_would(
+    source: str, corpus: Path, tmp_path: Path, refused: Refused
+) -> None:
+    (tmp_path / "out.part").mkdir()
+    (tmp_path / "out.part" / "thesis.txt").write_text("mine")
+    source = str(corpus) if source == "CORPUS" else source
+    refused(["fit", source, "--force", "--out", str(tmp_path / "out")], "out.part holds 'thesis.txt'")
+
+
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_a_full_disk_keeps_what_was_there(
     name: str,
@@ -231,6 +246,7 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "no assignment": (["fit", "CORPUS", "--out", "OUT", "--set", "steps"], "'steps' is no assignment; write key=value"),
     "wrong type": (["fit", "CORPUS", "--out", "OUT", "--set", "dim=many"], "dim='many' must be a whole number"),
     "no time": (["fit", "CORPUS", "--out", "OUT", "--minutes", "0"], "minutes=0.* must be above 0"),
+    "no steps": (["fit", "CORPUS", "--out", "OUT", "--set", "tune.steps=0"], "tune.steps=0 must be at least 1"),
     "no config": (["fit", "CORPUS", "--out", "OUT", "--config", "OUT.yaml"], "no such file"),
     "unknown language": (["fit", "CORPUS", "--out", "OUT", "--lang", "xx"], "lang='xx' must be auto or one of"),
     "language of vectors": (["vectors", "train", "CORPUS", "--out", "OUT.txt", "--lang", "xx"], "'xx' is not known"),

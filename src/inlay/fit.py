@@ -46,17 +46,24 @@ def fit(
     `background` is general text that the word vectors learn from and that is not indexed. The folder `out` appears when
     all is done; until then the stages stand in `OUT.part`, where `resume` goes on after a break: the running stage
     is lost at most. Raises InputError for sources that cannot be read or trained on, for an `out` that is taken
-    (unless `force`), and for an unfinished run that is neither resumed nor thrown away (`force`).
+    (unless `force`), for files in `OUT.part` that no run left there, and for an unfinished run that is neither resumed
+    nor thrown away (`force`).
     """
     from inlay import __version__
 
     config, corpus = config or FitConfig(), corpus or CorpusConfig()
     out = Path(out)
+    if out.name in ("", ".."):
+        raise InputError(f"{out} is no name for a folder that is made new; give another --out, such as model")
     part = out.with_name(out.name + ".part")
     unfinished = (part / "run.json").exists()
     claim_output(out, force=force or (resume and unfinished))
     if out.exists() and not (out / "inlay.json").is_file() and (out.is_file() or any(out.iterdir())):
         raise InputError(f"{out} is no model (it has no inlay.json), and only a model is replaced; give another --out")
+    # Hidden entries are a run's own, killed before it began. Whatever else is there would go when the run ends.
+    strange = sorted(path.name for path in part.glob("[!.]*")) if not unfinished else []
+    if strange:
+        raise InputError(f"{part} holds {strange[0]!r}, but the stages are kept there; move it, or give another --out")
     # A source that is not there is told before anything is written.
     documents = Corpus(*sources, config=corpus)
     general = Corpus(*background, config=corpus) if background else None

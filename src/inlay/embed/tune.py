@@ -56,6 +56,19 @@ class Tune:
     dims: tuple[int, ...] = ()
     """Shorter lengths at which the vectors must work as well, by cutting off the end (Matryoshka)."""
 
+    def __post_init__(self) -> None:
+        t = self.temperature.start if isinstance(self.temperature, Learned) else self.temperature.value
+        rules = [
+            ("steps", self.steps, self.steps >= 1, "must be at least 1; 100 is usual"),
+            ("batch", self.batch, self.batch >= 2, "must be at least 2; 256 is usual"),
+            ("rate", self.rate, 0 < self.rate < 1, "must lie between 0 and 1; 0.003 is usual"),
+            ("temperature", t, 0 < t <= 10, "must lie between 0 and 10; 0.1 is usual"),
+            ("spread", self.spread, self.spread > 0, "must be above 0; 0.15 is usual"),
+        ]
+        for name, value, holds, rule in rules:
+            if not holds:
+                raise InputError(f"tune.{name}={value} {rule}")
+
 
 def tune(
     table: Array,
@@ -68,7 +81,7 @@ def tune(
     """A tuned copy of `table` (V, D), and the loss of each step.
 
     `queries` and `positives` (P, V) hold the token counts of the pairs; `documents` (P,) says where a pair is from.
-    Only rows that a batch touches are moved. Raises InputError for values out of range and for fewer than two pairs.
+    Only rows that a batch touches are moved. Raises InputError for lengths out of range and for fewer than two pairs.
     """
     _check(config, table.shape[1], len(documents))
     table = table * np.float32(config.spread / max(float(np.sqrt(np.mean(np.square(table)))), 1e-12))
@@ -167,18 +180,8 @@ def _batches(n_pairs: int, size: int, steps: int, rng: np.random.Generator) -> l
 
 
 def _check(config: Tune, dim: int, n_pairs: int) -> None:
-    t = config.temperature.start if isinstance(config.temperature, Learned) else config.temperature.value
-    rules = [
-        ("steps", config.steps, config.steps >= 1, "must be at least 1; 100 is usual"),
-        ("batch", config.batch, config.batch >= 2, "must be at least 2; 256 is usual"),
-        ("rate", config.rate, 0 < config.rate < 1, "must lie between 0 and 1; 0.003 is usual"),
-        ("temperature", t, 0 < t <= 10, "must lie between 0 and 10; 0.1 is usual"),
-        ("spread", config.spread, config.spread > 0, "must be above 0; 0.15 is usual"),
-        ("dims", config.dims, all(0 < d < dim for d in config.dims), f"must lie between 1 and {dim - 1}"),
-    ]
-    for name, value, holds, rule in rules:
-        if not holds:
-            raise InputError(f"tune.{name}={value} {rule}")
+    if not all(0 < d < dim for d in config.dims):
+        raise InputError(f"tune.dims={config.dims} must lie between 1 and {dim - 1}")
     if n_pairs < 2:
         raise InputError(
             f"{n_pairs} training pairs are too few to tune on; give documents of several sentences, or titles"
