@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -75,6 +76,23 @@ def test_fit_shows_the_ladder_the_choice_and_what_is_next(
     assert f"open {model / 'report.html'}" in out
     assert run(["fit", "a", "--out", "m", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == tree
+
+
+def test_the_next_command_holds_the_question_as_one_word(
+    fitted: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    question = """what's `touch a` and $(touch b) in "code"?"""
+    pretend = sys.modules["inlay.fit"].fit
+
+    def asked(*sources: str, **options: Any) -> Fitted:
+        found = pretend(*sources, **options)
+        return Fitted(folder=found.folder, tree=found.tree | {"examples": [{"query": question, "hits": []}]})
+
+    monkeypatch.setattr(sys.modules["inlay.fit"], "fit", asked)
+    assert run(["fit", "a", "--out", "m"]) == 0
+    command = next(line for line in capsys.readouterr().out.splitlines() if "inlay search" in line)
+    assert shlex.split(command)[-1] == question
+    assert "'\"'\"'" in command  # single quotes: the shell runs nothing inside
 
 
 def test_an_interrupted_fit_says_how_to_go_on(

@@ -85,7 +85,7 @@ def fit(
     show.line()
     folder = shlex.quote(str(fitted.folder))
     show.line("next:")
-    show.line(f'  inlay search {folder} "{_question(fitted.tree)}"')
+    show.line(f"  inlay search {folder} {shlex.quote(_question(fitted.tree))}")
     show.line(f"  open {shlex.quote(str(fitted.folder / 'report.html'))}")
 
 
@@ -101,4 +101,4 @@ def _settings(file: Path | None, assignments: list[str], flags: dict[str, Any]) 
 def _question(tree: dict[str, Any]) -> str:
     """An example query that means something for this text."""
     examples = tree.get("examples") or [{"query": "your question"}]
-    return show.shorten(str(examples[0]["query"]), 60).replace('"', "'")
+    return show.shorten(str(examples[0]["query"]), 60)
