@@ -54,6 +54,21 @@ def test_a_damaged_model_is_refused(name: str, model: Path, tmp_path: Path, refu
     refused(["search", str(folder), "baker"], expected)
 
 
+@pytest.mark.parametrize("name", DAMAGE)
+def test_info_finds_what_is_damaged(name: str, model: Path, tmp_path: Path, refused: Refused) -> None:
+    damage, expected = DAMAGE[name]
+    folder = copied(model, tmp_path)
+    damage(folder)
+    refused(["info", str(folder)], expected)
+
+
+def test_info_says_what_an_edited_description_lacks(model: Path, tmp_path: Path, refused: Refused) -> None:
+    folder = copied(model, tmp_path)
+    (folder / "checksums.json").unlink()
+    (folder / "inlay.json").write_text("{}")
+    refused(["info", str(folder)], r"inlay\.json: lacks one of lang, data")
+
+
 class Payload:
     """Unpickling it makes a file."""
 

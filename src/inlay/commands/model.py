@@ -208,7 +208,7 @@ def info(
 ) -> None:
     """Show what a model holds and how good it is.
 
-    Every file of a model folder is compared with its checksum.
+    Every file that the model and its search work with is compared with its checksum.
 
     Examples:
     inlay info model
@@ -244,12 +244,12 @@ def _file_info(path: Path) -> dict[str, Any]:
 
 def _folder_info(path: Path) -> dict[str, Any]:
     from inlay.embed.static import StaticEmbedder
-    from inlay.files import read_json, verify_checksums
+    from inlay.files import CHECKSUMS, read_json, verify_checksums
 
     if not path.exists():
         raise InputError(f"{path}: no such model folder or vector file; `inlay fit SOURCE --out {path}` makes one")
     model = StaticEmbedder.load(path)
-    checked = verify_checksums(path)
+    checked = sum(verify_checksums(file.parent) for file in sorted(path.rglob(CHECKSUMS)))
     known: dict[str, Any] = {
         "path": str(path),
         "kind": "static model",
@@ -260,6 +260,11 @@ def _folder_info(path: Path) -> dict[str, Any]:
     }
     if (path / "inlay.json").is_file():
         fitted = read_json(path / "inlay.json")
+        keys = ("lang", "data", "held_out", "ladder", "choice")
+        if not isinstance(fitted, dict) or not all(fitted.get(key) for key in keys):
+            raise InputError(
+                f"{path / 'inlay.json'}: lacks one of {', '.join(keys)}; copy it again or fit the model anew"
+            )
         data = fitted["data"]
         known |= {"language": fitted["lang"], "sources": ", ".join(data["sources"]), "documents": data["documents"]}
         known["fitted"] = fitted
