@@ -67,7 +67,29 @@ def summary() -> str:
     return head + "\n| nDCG@10 | " + " | ".join(f"{means[name]:.3f}" for name in known) + " |"
 
 
-TABLES: dict[str, Callable[[], str]] = {"retrieval": retrieval, "summary": summary}
+def word2vec() -> str:
+    """Speed as a ratio, quality beside it."""
+    found = _read("word2vec_vs_gensim")["summary"]
+    lines = ["| | inlay | gensim | |", "| --- | ---: | ---: | ---: |"]
+    costs = {
+        "D=100, CPU s": "3 epochs, D=100, one thread, CPU s",
+        "D=300 on a part, CPU s": "1 epoch of a part, D=300, one thread, CPU s",
+        "count and encode, CPU s": "count and encode the text, CPU s",
+        "load text vectors, CPU s": "load 100,000 × 300 from text, CPU s",
+        "peak memory, MB": "peak memory, MB",
+    }
+    for key, label in costs.items():
+        row = found[key]
+        lines.append(f"| {label} | {row['median_inlay']:,.1f} | {row['median_gensim']:,.1f} | {row['ratio']:.1f}× |")
+    quality = {"analogies": "analogies, %", "ws353": "WS-353, Spearman × 100", "simlex": "SimLex-999, Spearman × 100"}
+    for key, label in quality.items():
+        row = found[f"{key}, 1 thread, %"]
+        cells = (f"{min(row[tool]):.1f} – {max(row[tool]):.1f}" for tool in ("inlay", "gensim"))
+        lines.append(f"| {label}, three seeds | " + " | ".join(cells) + " | |")
+    return "\n".join(lines)
+
+
+TABLES: dict[str, Callable[[], str]] = {"retrieval": retrieval, "summary": summary, "word2vec": word2vec}
 
 
 def written(text: str) -> str:
