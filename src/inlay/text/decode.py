@@ -99,6 +99,8 @@ def texts(file: File, config: CorpusConfig) -> Iterator[str]:
             raise InputError(
                 f"{file.where}: not {config.encoding or codec} ({error}); try another --encoding"
             ) from None
+        if block is head:
+            text = text.removeprefix("\ufeff")  # a named encoding such as utf-16-le leaves the mark in
         if text:
             line += (breaks := text.count("\n"))
             column = len(text) - text.rfind("\n") if breaks else column + len(text)

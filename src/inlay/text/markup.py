@@ -34,7 +34,7 @@ def _page(title: str, sections: list[tuple[str, list[str]]], joint: str) -> Page
 
 # Markdown ------------------------------------------------------------------------------------------------------------
 
-_FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
+_FENCE = re.compile(r" {0,3}(`{3,}(?=[^`\n]*$)|~{3,})", re.MULTILINE)  # ```this``` is a span
 _ATX = re.compile(r" {0,3}#{1,6}(?:[ \t]+(.*))?$")
 _SETEXT = re.compile(r" {0,3}(?:=+|-{2,})[ \t]*$")
 _DEFINITION = re.compile(r" {0,3}\[[^\]\n]{1,200}\]:[ \t]+\S")
@@ -43,9 +43,13 @@ _PLAIN = re.compile(r"(?![ \t]*(?:[-*+>|]|\d+[.)]|$))")  # a line that may be th
 _FRONT_MATTER = re.compile(r"\ufeff?---[ \t]*\n")
 _FRONT_MATTER_END = re.compile(r"^(?:---|\.\.\.)[ \t]*$", re.MULTILINE)
 
-# Bounded repeats keep unclosed brackets linear.
-_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
+# Code goes first, since `<!--` in it begins no comment.
+_CODE_OR_COMMENT = re.compile(
+    rf"^{_FENCE.pattern}.*?(?:\n {{0,3}}\1[`~ \t]*$|\Z)|(?<!`)`+[^`\n]+`+(?!`)|<!--.*?(?:-->|\Z)",
+    re.DOTALL | re.MULTILINE,
+)
 _CODE_SPAN = re.compile(r"(?<!`)`+([^`\n]+)`+(?!`)")
+# Bounded repeats keep unclosed brackets linear.
 _LINK = re.compile(
     r"!?\[([^\[\]\n]{0,500})\](?:\([^()\n]{0,1000}(?:\([^()\n]{0,200}\)[^()\n]{0,500})?\)|\[[^\[\]\n]{0,200}\])"
 )
@@ -63,7 +67,7 @@ def markdown(text: str) -> Page:
     """
     sections: list[tuple[str, list[str]]] = [("", [])]
     fence = ""
-    for line in _COMMENT.sub("", _without_front_matter(text)).split("\n"):
+    for line in _CODE_OR_COMMENT.sub(_code, _without_front_matter(text)).split("\n"):
         body = sections[-1][1]
         mark = _FENCE.match(line)
         if fence:
@@ -89,6 +93,10 @@ def _without_front_matter(text: str) -> str:
     return text
 
 
+def _code(found: re.Match[str]) -> str:
+    return "" if found[0].startswith("<!--") else found[0]
+
+
 def _inline(line: str) -> str:
     """The line without its marks; code spans keep every sign."""
     pieces = _CODE_SPAN.split(line)  # text and code by turns
@@ -110,9 +118,10 @@ def _words(text: str) -> str:
 # HTML ----------------------------------------------------------------------------------------------------------------
 
 # What no browser shows goes before parsing, comments and scripts together, since either may hold the other's marks.
-# An unclosed one takes the rest of the page, as in browsers; this also keeps the search linear.
+# An unclosed one takes the rest of the page, as in browsers; this also keeps the search linear. Only a drawing may end
+# in its own tag.
 _UNSEEN = re.compile(
-    r"<!--(?:-?>|.*?(?:--!?>|\Z))|<(script|style|template|noscript|svg|math)\b.*?(?:</\1\b[^<>]{0,100}>|\Z)",
+    r"<!--(?:-?>|.*?(?:--!?>|\Z))|<(script|style|template|noscript|(?:svg|math)(?![^<>]*/>))\b.*?(?:</\1\b[^<>]{0,100}>|\Z)",
     re.DOTALL | re.IGNORECASE,
 )
 # A tag with its quoted attributes. `html.parser` takes quadratic time on tags that do not end; here a match that fails
