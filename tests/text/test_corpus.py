@@ -1,6 +1,7 @@
 import gzip
 import io
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -43,6 +44,7 @@ def test_full_is_title_and_text_unless_the_text_begins_with_it():
     assert Document(id="1", text="b", title="a").full == "a\nb"
     assert Document(id="1", text="a b", title="a").full == "a b"
     assert Document(id="1", text="b").full == "b"
+    assert Document(id="1", text="Article", title="Art").full == "Art\nArticle"
 
 
 @given(st.lists(st.builds(Document, id=st.text(), text=st.text(), title=st.text()), min_size=1, max_size=5))
@@ -51,7 +53,9 @@ def test_documents_from_an_iterator_are_those_of_a_list(documents):
 
 
 @pytest.mark.parametrize(
-    "config", [{"unit": "page"}, {"encoding": "base64"}, {"max_document_mb": 0}, {"max_document_mb": float("nan")}]
+    "config",
+    [{"unit": "page"}, {"encoding": "base64"}]
+    + [{"max_document_mb": limit} for limit in (0, float("nan"), float("inf"), 1e300)],
 )
 def test_a_wrong_config_is_refused(config):
     with pytest.raises(InputError, match=next(iter(config))):
@@ -136,10 +140,24 @@ def test_a_folder_without_a_readable_file_lists_the_known_ones(tmp_path):
         Corpus(tmp_path)
 
 
-@pytest.mark.parametrize("sources", [(), (b"bytes",), (3,)])
+@pytest.mark.parametrize("sources", [(), (b"bytes",), (3,), ("",), ({"id": "text"},)])
 def test_what_is_no_source_is_refused(sources):
     with pytest.raises(InputError):
         Corpus(*sources)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("nowhere")])
+@pytest.mark.parametrize("way", ["b.txt", "", "*"])
+def test_what_is_no_plain_file_is_named_and_not_waited_for(folder, make, way):
+    make(folder / "b2.txt")
+    with pytest.raises(InputError, match=r"b2\.txt"):
+        Corpus(str(folder / way).replace("b.txt", "b2.txt"))
+
+
+def test_a_closed_stdin_is_said(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(InputError, match="stdin is closed"):
+        Corpus("-")
 
 
 def test_what_is_no_text_in_an_iterable_is_named():
@@ -181,6 +199,11 @@ def test_equal_ids_of_two_files_are_kept(tmp_path):
 def test_a_text_in_memory_has_the_limit_too():
     with pytest.raises(InputError, match="longer than 0.001 MB"):
         list(Corpus(["x" * 2000], config=CorpusConfig(max_document_mb=0.001)))
+
+
+def test_the_highest_limit_is_taken_by_every_kind_of_source(tmp_path):
+    (tmp_path / "a.csv").write_text("id,text\n1,x\n")
+    assert len(list(Corpus(tmp_path, iter("x"), config=CorpusConfig(max_document_mb=1e6)))) == 2
 
 
 PEAK = textwrap.dedent("""

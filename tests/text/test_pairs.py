@@ -115,6 +115,8 @@ def test_a_title_repeated_at_the_beginning_is_no_part_of_the_body() -> None:
     assert body_of(ENGLISH).startswith("They place")
     assert body_of(Document(id="a", title="Other", text="Text.")) == "Text."
     assert body_of(Document(id="a", text="Text.")) == "Text."
+    assert body_of(Document(id="a", title="Art", text="Article one.")) == "Article one."
+    assert body_of(Document(id="a", title="猫", text="猫咪。")) == "咪。"
 
 
 @pytest.mark.parametrize("text", ["", "   ", "One.", "One two three.", "。。。", "\n\n\n", "#", "# # #"])

@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import IO, Any
 from inlay.errors import InputError, did_you_mean
 from inlay.text.clean import clean, clean_line
 from inlay.text.decode import COMPRESSIONS, File, oversize, too_long
-from inlay.text.document import CorpusConfig, Document
+from inlay.text.document import MOST_MB, CorpusConfig, Document
 from inlay.text.readers import SUFFIXES, read, suffixes_of
 
 __all__ = ["Corpus", "CorpusConfig", "Document", "Part"]
@@ -92,7 +92,7 @@ class Corpus:
             source = [source]
         if isinstance(source, str | Path):
             return self._named(str(source), alone)
-        if isinstance(source, bytes) or not isinstance(source, Iterable):
+        if isinstance(source, bytes | Mapping) or not isinstance(source, Iterable):
             raise InputError(
                 f"source {number} is a {type(source).__name__}; give a path, a Document or an iterable of str"
             )
@@ -106,8 +106,12 @@ class Corpus:
         return [self._part(f"texts {number}", None, lambda: _items(source, prefix))]
 
     def _named(self, name: str, alone: bool) -> list[Part]:
+        if not name:  # as a path it would be the folder that we are in
+            raise InputError("the name of a source is empty; give a file, a folder, a glob or the name of a data set")
         path = Path(name)
         if name == STDIN:
+            if sys.stdin is None:
+                raise InputError("stdin is closed; pipe a text into it, or name a file")
             return [self._spooled("stdin", "stdin", None, lambda spool: shutil.copyfileobj(sys.stdin.buffer, spool))]
         if path.is_dir():
             found = [(file, file.relative_to(path) if alone else file) for file in _walk(path)]
@@ -121,7 +125,7 @@ class Corpus:
         if glob.has_magic(name):
             matches = [Path(match) for match in sorted(glob.glob(name, recursive=True))]
             files = dict.fromkeys(file for match in matches for file in (_walk(match) if match.is_dir() else [match]))
-            return self._files(name, [(file, file) for file in files if file.is_file()])
+            return self._files(name, [(file, file) for file in files])
         from inlay.text import data
 
         if name in data.NAMES:
@@ -133,6 +137,10 @@ class Corpus:
         parts = []
         for path, shown in found:
             if suffixes := suffixes_of(path.name):
+                if not path.is_file():
+                    raise InputError(
+                        f"{path}: a link to nothing, or no plain file; remove it, or pipe it in: inlay ... -"
+                    )
                 file = File(
                     path=path, name=shown.as_posix(), where=str(path), kind=suffixes[0], compression=suffixes[1]
                 )
@@ -157,7 +165,7 @@ class Corpus:
             path = Path(kept[0].name)
             config = self.config
             if kind is not None:  # JSON lines of our own, where a character may take six times its bytes
-                config = CorpusConfig(max_document_mb=config.max_document_mb * 6 + 1)
+                config = CorpusConfig(max_document_mb=min(config.max_document_mb * 6 + 1, MOST_MB))
             return read(File(path=path, name=name, where=where, kind=kind or _sniff(path)), config)
 
         return self._part(where, None, documents)

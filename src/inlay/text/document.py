@@ -1,9 +1,13 @@
 """What a corpus is made of: the Document, and the CorpusConfig that says how files become documents."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
 from inlay.errors import InputError, did_you_mean
+
+MOST_MB = 1_000_000
+"""The largest `max_document_mb`; what it holds must fit into memory anyway."""
 
 Unit = Literal["file", "section", "paragraph", "line"]
 
@@ -21,6 +25,9 @@ _ENCODINGS = (
     "euc-kr",
 )
 
+# Two letters or digits of a script that puts spaces between words.
+_INSIDE_WORD = re.compile(r"(?:(?![\u3040-\u30ff\u3400-\u9fff])[^\W_]){2}")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Document:
@@ -33,9 +40,14 @@ class Document:
     @property
     def full(self) -> str:
         """Title, line break, text; the text alone where the title is empty or the text begins with it."""
-        if not self.title or self.text.startswith(self.title):
-            return self.text
-        return f"{self.title}\n{self.text}"
+        return f"{self.title}\n{self.text}" if self.title and not self.repeats_title else self.text
+
+    @property
+    def repeats_title(self) -> bool:
+        """Whether the text begins with the title; `Article` does not begin with `Art`, but 猫咪 does with 猫."""
+        if not self.title or not self.text.startswith(self.title):
+            return False
+        return not _INSIDE_WORD.match(self.text, len(self.title) - 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,8 +72,10 @@ class CorpusConfig:
     def __post_init__(self) -> None:
         if self.unit not in _UNITS:
             raise InputError(f"unit={self.unit!r} is unknown{did_you_mean(str(self.unit), _UNITS)}")
-        if not self.max_document_mb > 0:
-            raise InputError(f"max_document_mb={self.max_document_mb} must be above 0; the default is 16")
+        if not 0 < self.max_document_mb <= MOST_MB:
+            raise InputError(
+                f"max_document_mb={self.max_document_mb:g} must be above 0 and at most {MOST_MB:,}; the default is 16"
+            )
         if self.encoding is not None:
             try:
                 "a".encode(self.encoding)

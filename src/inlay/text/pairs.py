@@ -104,7 +104,7 @@ def mine_all(
 
 def body_of(document: Document) -> str:
     """The document's text without the title that some collections repeat at its beginning."""
-    if document.title and document.text.startswith(document.title):
+    if document.repeats_title:
         return document.text[len(document.title) :].lstrip(" .:\n")
     return document.text
 
