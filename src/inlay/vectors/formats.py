@@ -5,6 +5,7 @@ Whatever a file claims is held against its size before memory is taken for it, a
 
 import json
 import math
+import re
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -138,6 +139,8 @@ def _load_safetensors(path: Path) -> "WordVectors":
         table = tensors.get(name)
         if table is not None and (table.dtype != dtype or table.ndim != n_dims):
             raise InputError(f"{path}: {name!r} must be {np.dtype(dtype)} with {n_dims} dimensions, not {table.dtype}")
+        if table is not None and 0 in table.shape:
+            raise InputError(f"{path}: {name!r} has the shape {table.shape}; it must hold a word and a number at least")
         if table is not None and len(table) != len(words):
             raise InputError(f"{path}: {name!r} has {len(table)} rows for {len(words)} words; the file is damaged")
         if table is not None and dtype == np.float32:
@@ -168,7 +171,8 @@ def _load_word2vec(path: Path, beginning: bytes) -> "WordVectors":
 
     line, _, _ = beginning.partition(b"\n")
     fields = line.split()
-    if len(fields) != 2 or not all(field.lstrip(b"-").isdigit() for field in fields) or len(line) == len(beginning):
+    numbers = all(field.removeprefix(b"-").isdigit() for field in fields)
+    if len(fields) != 2 or not numbers or len(line) == len(beginning):
         raise InputError(f"{path} line 1: {line[:40]!r} is not `words dimensions`, so this is no word2vec file")
     n_words, dim = int(fields[0]), int(fields[1])
     if n_words < 1 or dim < 1:
@@ -223,7 +227,7 @@ def _read_text(
     n_words, dim = matrix.shape
     found, at, row, column = read_rows(text, begin, 0, 0, spans, matrix)
     while found == NOT_A_NUMBER:  # or one with so many digits that Python must read it
-        field = text[at : at + 400].tobytes().split()[0]
+        field = re.split(rb"[ \t\r\n]", text[at : at + 400].tobytes(), maxsplit=1)[0]  # the kernel's white space
         try:
             matrix[row, column] = float(field)
         except (ValueError, OverflowError):
