@@ -92,7 +92,8 @@ def test_a_message_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     ("number", "text"),
-    [(0, "0"), (0.25, "0.25"), (9, "9"), (950.4, "950"), (12_345, "12.3k"), (4_560_000, "4.56M"), (1e9, "1G")],
+    [(0, "0"), (0.25, "0.25"), (9, "9"), (950.4, "950"), (12_345, "12.3k"), (4_560_000, "4.56M"), (1e9, "1G")]
+    + [(999.4, "999"), (999.6, "1k"), (999_400, "999k"), (999_700, "1M"), (999_999_999, "1G")],
 )
 def test_counts_are_short(number: float, text: str) -> None:
     assert human(number) == text

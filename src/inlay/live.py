@@ -94,6 +94,6 @@ def say(text: str) -> None:
 def human(number: float) -> str:
     """A count in at most four signs and a letter: 950, 12.3k, 4.56M."""
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= size:
+        if number >= 0.9995 * size:  # what rounds to the next letter has it
             return f"{number / size:.3g}{letter}"
     return f"{number:.0f}" if number >= 10 or number == int(number) else f"{number:.2g}"
