@@ -176,6 +176,11 @@ def test_content_reaches_the_disk_before_the_name(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(os, "replace", say_replace)
     files.write_text(tmp_path / "x", "text")
     assert steps == ["file", "rename", "folder"]
+    steps.clear()
+    with files.atomic_folder(tmp_path / "y") as part:
+        (part / "below").mkdir()
+        (part / "below" / "z").write_text("text")
+    assert steps == ["folder", "file", "folder", "rename", "folder"]
 
 
 @WRITERS

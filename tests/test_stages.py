@@ -102,6 +102,12 @@ def test_a_damaged_stage_is_found(damage: str, tmp_path: Path) -> None:
         run(tmp_path, resume=True).stage("work", lambda part: None)
 
 
+def test_a_damaged_list_of_settings_is_refused(tmp_path: Path) -> None:
+    write_json(tmp_path / "run.json", [])
+    with pytest.raises(InputError, match=r"run\.json: must be a table .* --force"):
+        run(tmp_path, resume=True)
+
+
 def test_clearing_removes_all_but_the_lock_and_the_mark_of_an_unfinished_run_last(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

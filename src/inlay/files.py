@@ -60,6 +60,8 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
                         os.fsync(opened.fileno())
                         # Some writers leave files that only their owner may read.
                         os.fchmod(opened.fileno(), 0o666 & ~_umask())
+                elif file.is_dir():
+                    fsync_folder(file)
             os.chmod(temporary, 0o777 & ~_umask())
             fsync_folder(temporary)
             if path.exists():

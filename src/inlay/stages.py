@@ -26,6 +26,8 @@ class Run:
         there = (folder / _RUN).is_file()
         if there and resume:
             before = read_json(folder / _RUN)
+            if not isinstance(before, dict):
+                raise InputError(f"{folder / _RUN}: must be a table of settings; it is damaged: --force begins anew")
             changed = next((key for key in {**before, **identity} if before.get(key) != identity.get(key)), None)
             if changed:
                 raise InputError(
