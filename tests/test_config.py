@@ -256,6 +256,8 @@ def test_the_same_key_twice_is_refused() -> None:
         (b"name: 2020-13-45\n", "not YAML"),
         (b"", "Run needs 'name'"),
         (b"- 1\n", "the config=[1] must be a table for Run"),
+        (b"[]\n", "the config=[] must be a table for Run"),
+        (b"false\n", "the config=False must be a table for Run"),
         (b"name: " + b"[" * 5000, "not YAML"),
         (b"a: &a [x,x]\nb: &b [*a,*a]\nname: [*b,*b]\n", "unknown key 'a'"),
         (b"name: !!python/name:os.system\n", "not YAML"),

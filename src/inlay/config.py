@@ -73,7 +73,8 @@ def override(cfg: Config, assignments: Mapping[str, Any], cls: Any = None) -> Co
 def load_yaml(cls: type[Config], path: str | Path) -> Config:
     """The config in a YAML file; a key written twice is an InputError too, with its line."""
     try:
-        return from_tree(cls, _yaml(Path(path).read_text(encoding="utf-8-sig"), str(path)) or {})
+        tree = _yaml(Path(path).read_text(encoding="utf-8-sig"), str(path))
+        return from_tree(cls, {} if tree is None else tree)  # an empty file asks for the defaults
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except IsADirectoryError:
