@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from inlay.cli import run
+
 Make = Callable[[Path], None]
 Refused = Callable[[list[str], str], None]
 
@@ -186,6 +188,15 @@ def test_a_fit_keeps_files_that_stand_where_its_stages_would(
     (tmp_path / "out.part" / "thesis.txt").write_text("mine")
     source = str(corpus) if source == "CORPUS" else source
     refused(["fit", source, "--force", "--out", str(tmp_path / "out")], "out.part holds 'thesis.txt'")
+
+
+def test_a_fit_needs_no_hard_links(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    assert run(["-q", "fit", str(corpus), "--minutes", "0.05", "--out", str(tmp_path / "out")]) == 0
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["out"]
 
 
 @pytest.mark.parametrize("name", OUTPUTS)

@@ -4,7 +4,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -304,10 +303,10 @@ class Pipeline:
     def _assemble(self, model: Path, index: Path, tree: dict[str, Any], out: Path) -> None:
         with atomic_folder(out) as part:
             skip = shutil.ignore_patterns(COST, "checksums.json")
-            shutil.copytree(model, part, dirs_exist_ok=True, copy_function=os.link, ignore=skip)
+            shutil.copytree(model, part, dirs_exist_ok=True, ignore=skip)
             write_json(part / "inlay.json", tree)
             write_checksums(part)
-            shutil.copytree(index / "search", part / "search", copy_function=os.link)
+            shutil.copytree(index / "search", part / "search")
             write_text(part / "README.md", card(tree))
             write_text(part / "report.html", html(tree))
 
