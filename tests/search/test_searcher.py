@@ -52,6 +52,19 @@ def folder(tmp_path: Path, searcher: Searcher) -> Path:
 
 
 @pytest.mark.parametrize("mode", MODES)
+def test_many_documents_make_blocks_of_few_queries(
+    searcher: Searcher, mode: Mode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    encode = searcher.embedder.encode
+    whole = searcher.rank(QUERIES, 3, mode)
+    monkeypatch.setattr("inlay.search.searcher._SCORES", 2 * len(DOCUMENTS))
+    monkeypatch.setattr(searcher.embedder, "encode", lambda texts: asked.append(len(texts)) or encode(texts))
+    assert searcher.rank(QUERIES, 3, mode) == whole
+    assert asked == ([] if mode == "lexical" else [2, 2, 1])
+
+
+@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("query", SUBJECTS)
 def test_the_title_of_a_document_finds_it(searcher: Searcher, query: str, mode: Mode) -> None:
     hits = searcher.search(query, 3, mode)

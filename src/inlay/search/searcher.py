@@ -20,6 +20,9 @@ from inlay.text.document import Document
 _FOLDER = "search"
 _SETTINGS, _DOCUMENTS = "search.json", "documents.jsonl"
 _BLOCK = 256
+"""Queries at a time at most."""
+_SCORES = 1 << 23
+"""Scores at a time: 32 MB, of which a fused ranking holds several."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,8 +89,9 @@ class Searcher:
             raise InputError(f"mode={mode!r} is unknown{did_you_mean(mode, MODES)}")
         if k < 1:
             raise InputError(f"k={k} must be at least 1; 10 is usual")
-        for start in range(0, len(queries), _BLOCK):
-            texts = queries[start : start + _BLOCK]
+        block = min(_BLOCK, max(1, _SCORES // max(1, len(self.documents))))
+        for start in range(0, len(queries), block):
+            texts = queries[start : start + block]
             if mode == "dense":
                 found, scores = self.ranker.index.search(self.embedder.encode(texts), k)
                 for ids, row in zip(found, scores, strict=True):
