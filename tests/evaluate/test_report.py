@@ -267,6 +267,7 @@ def test_numbers_are_told_in_units_that_fit() -> None:
         "2 min 05 s",
         "3 h 20 min",
     ]
+    assert [megabytes(value) for value in (0, 0.0002, 0.0081, 0.0994)] == ["0.0 MB", "1 kB", "8 kB", "99 kB"]
     assert [megabytes(value) for value in (0.42, 99.97, 310, 1234)] == ["0.4 MB", "100 MB", "310 MB", "1.2 GB"]
     assert [number(value) for value in (np.float32(0.5), True, "1", 10**400, NAN)] == [0.5, None, None, None, None]
     assert text("one two three four", 12) == "one two t…"

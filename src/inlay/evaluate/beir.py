@@ -76,7 +76,10 @@ def _existing(root: Path, names: Iterable[str]) -> Path | None:
 def _file(root: Path, names: list[str]) -> Path:
     path = _existing(root, names)
     if path is None:
-        raise InputError(f"{root / names[0]}: no such file, nor with {' '.join(COMPRESSIONS)} behind it")
+        raise InputError(
+            f"{root / names[0]}: no such file, nor with {' '.join(COMPRESSIONS)} behind it; "
+            f"a test is a folder with {_CORPUS}, {_QUERIES} and qrels/test.tsv"
+        )
     return path
 
 

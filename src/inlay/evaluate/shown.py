@@ -94,10 +94,12 @@ def seconds(value: Any) -> str:
 
 
 def megabytes(value: Any) -> str:
-    """0.4 MB, 31.9 MB, 310 MB or 1.2 GB"""
+    """8 kB, 0.4 MB, 31.9 MB, 310 MB or 1.2 GB"""
     found = number(value)
     if found is None or found < 0:
         return MISSING
+    if 0 < found < 0.0995:
+        return f"{max(1000 * found, 1):.0f} kB"
     if found < 999.5:
         return f"{found:.1f} MB" if found < 99.95 else f"{found:.0f} MB"
     return f"{found / 1000:,.1f} GB"
