@@ -247,9 +247,15 @@ def test_the_same_key_twice_is_refused() -> None:
         parse_assignments(["a=1", "a=2"])
 
 
+NESTED = ", ".join(["&a0 [x, x]"] + [f"&a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 60)])  # 2**60 words in all
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
+        (b"name: [%s]\n" % NESTED.encode(), "must be text"),
+        (b"name: x\nencoder: {norm: [%s]}\n" % NESTED.encode(), "is not a choice; choose from pre, post"),
+        (b"name: x\nencoder: {relative: {kind: [%s]}}\n" % NESTED.encode(), "'encoder.relative.kind' is [["),
         (b"name: x\nname: y\n", "line 1: the key 'name' is written twice"),
         (b"name: [x\n", "not YAML"),
         (b"name: \xb0\n", "not UTF-8 (byte 6)"),

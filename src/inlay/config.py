@@ -122,7 +122,7 @@ def _choose(parts: list[Any], tree: Mapping[Any, Any], path: str) -> Any:
     kind = tree.get("kind")
     if not isinstance(kind, str) or kind not in kinds:
         given = f"is {_SHORT.repr(kind)}" if "kind" in tree else "is missing"
-        raise InputError(f"{_join(path, 'kind')!r} {given}{did_you_mean(str(kind), kinds)}")
+        raise InputError(f"{_join(path, 'kind')!r} {given}{did_you_mean(_word(kind), kinds)}")
     return kinds[kind]
 
 
@@ -149,7 +149,7 @@ def _read(hint: Any, value: Any, path: str) -> Any:
     if origin is Literal:
         if any(value == option and type(value) is type(option) for option in items):
             return value
-        raise InputError(f"{path}={_SHORT.repr(value)} is not a choice{did_you_mean(str(value), map(str, items))}")
+        raise InputError(f"{path}={_SHORT.repr(value)} is not a choice{did_you_mean(_word(value), map(str, items))}")
     if origin is tuple and isinstance(value, list | tuple):
         if items[-1] is not ... and len(items) != len(value):
             raise _wrong(value, path, f"a list of {len(items)}")
@@ -222,6 +222,11 @@ def _rule(hint: Any) -> str:
 
 def _wrong(value: Any, path: str, rule: str) -> InputError:
     return InputError(f"{path or 'the config'}={_SHORT.repr(value)} must be {rule}")
+
+
+def _word(value: Any) -> str:
+    """The value as a word to compare with others; a list cut short, since YAML can nest it into gigabytes."""
+    return value if isinstance(value, str) else _SHORT.repr(value)
 
 
 def _join(path: str, key: Any) -> str:
