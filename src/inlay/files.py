@@ -164,7 +164,7 @@ def lock(folder: str | Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise InputError(
-                f"{folder} is being written by another process; wait for it or give another --out"
+                f"{folder} is being written by another process; wait for it, or name another folder"
             ) from None
         yield
     finally:
