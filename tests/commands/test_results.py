@@ -85,6 +85,18 @@ def test_search_gives_the_hits_of_the_library(model: Path, capsys: Capture) -> N
     assert "no hits" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("title", "text", "shown"),
+    [("Go", "Google it.", "Google it."), ("Go", "Go: a game.", "a game."), ("", "No title.", "No title.")],
+)
+def test_a_hit_shows_its_title_once_and_its_words_whole(title: str, text: str, shown: str, capsys: Capture) -> None:
+    from inlay.commands.model import _show_hits
+    from inlay.search.searcher import Hit
+
+    _show_hits([Hit(id="a", score=1.0, title=title, text=text)])
+    assert capsys.readouterr().out.splitlines()[1].strip() == shown
+
+
 def test_search_reads_a_query_a_line_and_answers_each(
     model: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

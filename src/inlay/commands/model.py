@@ -12,7 +12,7 @@ from inlay.commands import show
 from inlay.commands.options import Force, Json, K, Lang, Model, Resume, language_of, reads_corpus, resumable
 from inlay.errors import InputError, did_you_mean
 from inlay.live import Live, say
-from inlay.text.document import CorpusConfig
+from inlay.text.document import CorpusConfig, Document
 
 if TYPE_CHECKING:
     from inlay.search.hybrid import Fusion
@@ -69,10 +69,13 @@ def _queries() -> Iterator[str]:
 
 
 def _show_hits(hits: "list[Hit]") -> None:
+    from inlay.text.pairs import body_of
+
     for place, hit in enumerate(hits, 1):
         named = f"{show.shorten(hit.title, 70)}  ({hit.id})" if hit.title not in ("", hit.id) else hit.id
         show.line(f"{place:>2}. {hit.score:6.3f}  {named}")
-        show.line(f"            {show.shorten(hit.text.removeprefix(hit.title), 100)}")
+        body = body_of(Document(id=hit.id, title=hit.title, text=hit.text))
+        show.line(f"            {show.shorten(body, 100)}")
     if not hits:
         show.line("no hits: no document shares a word with the query")
 
