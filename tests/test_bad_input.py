@@ -257,6 +257,7 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "no assignment": (["fit", "CORPUS", "--out", "OUT", "--set", "steps"], "'steps' is no assignment; write key=value"),
     "wrong type": (["fit", "CORPUS", "--out", "OUT", "--set", "dim=many"], "dim='many' must be a whole number"),
     "no time": (["fit", "CORPUS", "--out", "OUT", "--minutes", "0"], "minutes=0.* must be above 0"),
+    "hardly any time": (["fit", "CORPUS", "--out", "OUT", "--minutes", "1e-5"], "minutes=1e-05 must .* 0.01 at least"),
     "no steps": (["fit", "CORPUS", "--out", "OUT", "--set", "tune.steps=0"], "tune.steps=0 must be at least 1"),
     "no config": (["fit", "CORPUS", "--out", "OUT", "--config", "OUT.yaml"], "no such file"),
     "unknown language": (["fit", "CORPUS", "--out", "OUT", "--lang", "xx"], "lang='xx' must be auto or one of"),

@@ -73,7 +73,7 @@ class FitConfig:
 
         rules = [
             ("lang", self.lang, self.lang in ("auto", *LANGUAGES), f"must be auto or one of {', '.join(LANGUAGES)}"),
-            ("minutes", self.minutes, 0 < self.minutes <= 10_000, "must be above 0; 3 is usual"),
+            ("minutes", self.minutes, 0.01 <= self.minutes <= 10_000, "must be above 0, 0.01 at least; 3 is usual"),
             ("seed", self.seed, self.seed >= 0, "must not be negative"),
             ("dim", self.dim, 2 <= self.dim <= 4096, "must lie between 2 and 4096; 256 is usual"),
             ("words", self.words, self.words >= 100, "must be at least 100; 60000 is usual"),
