@@ -218,6 +218,24 @@ def test_a_reader_that_leaves_is_no_error(model: Path) -> None:
     assert (process.returncode, err) == (1, b"")
 
 
+@pytest.mark.parametrize(
+    ("closed", "err"),
+    [(">&-", "error: stdout is closed; send it to a file, or to /dev/null\n"), ("2>&-", ""), (">&- 2>&-", "")],
+)
+def test_a_closed_output_ends_the_command_before_it_begins(closed: str, err: str) -> None:
+    command = f"{shlex.quote(sys.executable)} -m inlay data list {closed}; exit $?"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", err)
+
+
+def test_a_closed_stdin_is_said_where_queries_are_read(
+    model: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, spoken: Callable[[str], str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert run(["search", str(model), "-"]) == 1
+    assert spoken(capsys.readouterr().err) == "error: stdin is closed; pipe queries into it, or give one"
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_behind_stdout_is_an_error() -> None:
     with open("/dev/full", "wb") as full:

@@ -41,6 +41,11 @@ VERBS: dict[str, Verb | dict[str, Verb]] = {
 
 def main() -> None:
     """Run the command line of this process."""
+    # What is opened later would get the number of a closed stream, and be written into by who means that stream.
+    if sys.stdout is None or sys.stderr is None:
+        if sys.stderr is not None:
+            sys.stderr.write("error: stdout is closed; send it to a file, or to /dev/null\n")
+        sys.exit(1)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.exit(run(sys.argv[1:]))

@@ -58,6 +58,8 @@ def search(
 
 
 def _queries() -> Iterator[str]:
+    if sys.stdin is None:
+        raise InputError("stdin is closed; pipe queries into it, or give one")
     for number, data in enumerate(sys.stdin.buffer, 1):
         try:
             yield data.decode("utf-8-sig" if number == 1 else "utf-8").strip()
