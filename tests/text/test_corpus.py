@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 import types
 
@@ -109,6 +110,35 @@ def test_a_generator_is_kept_for_a_second_reading():
     corpus = Corpus(f"text {n}" for n in range(3))
     assert [d.text for d in corpus] == [d.text for d in corpus] == ["text 0", "text 1", "text 2"]
     assert [d.id for d in corpus] == ["1", "2", "3"]
+
+
+def test_an_error_of_the_iterator_is_not_one_of_the_temporary_file():
+    def broken():
+        yield "text"
+        raise ConnectionResetError(104, "Connection reset by peer")
+
+    with pytest.raises(ConnectionResetError):
+        list(Corpus(broken()))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("size", [10, 1_000_000])
+def test_a_full_disk_under_the_temporary_file_is_said(monkeypatch, size):
+    with open("/dev/full", "wb", buffering=1 << 16) as full:
+        monkeypatch.setattr(tempfile, "NamedTemporaryFile", lambda **_: full)
+        with pytest.raises(InputError, match=r"iterator 1: cannot be kept in .* \(No space left on device\)"):
+            list(Corpus(iter(["x" * size])))
+        full.raw.close()
+
+
+def test_a_stdin_that_cannot_be_read_is_said(monkeypatch):
+    class Terminal(io.RawIOBase):
+        def readinto(self, buffer):
+            raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=Terminal()))
+    with pytest.raises(InputError, match=r"stdin: cannot be read \(Input/output error\)"):
+        list(Corpus("-"))
 
 
 def test_a_named_data_set_comes_from_the_data_module(monkeypatch):

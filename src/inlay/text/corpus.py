@@ -1,9 +1,9 @@
 """A Corpus: documents from files, globs, folders, stdin, named data sets or memory, streamed and cleaned."""
 
+import contextlib
 import glob
 import json
 import os
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -98,11 +98,7 @@ class Corpus:
             )
         prefix = "" if alone else f"{number}:"
         if iter(source) is source:
-            return [
-                self._spooled(
-                    f"iterator {number}", prefix, ".jsonl", lambda spool: _store(_items(source, prefix), spool)
-                )
-            ]
+            return [self._spooled(f"iterator {number}", prefix, ".jsonl", lambda: map(_record, _items(source, prefix)))]
         return [self._part(f"texts {number}", None, lambda: _items(source, prefix))]
 
     def _named(self, name: str, alone: bool) -> list[Part]:
@@ -112,7 +108,7 @@ class Corpus:
         if name == STDIN:
             if sys.stdin is None:
                 raise InputError("stdin is closed; pipe a text into it, or name a file")
-            return [self._spooled("stdin", "stdin", None, lambda spool: shutil.copyfileobj(sys.stdin.buffer, spool))]
+            return [self._spooled("stdin", "stdin", None, _stdin)]
         if path.is_dir():
             found = [(file, file.relative_to(path) if alone else file) for file in _walk(path)]
             return self._files(name, found)
@@ -149,19 +145,13 @@ class Corpus:
             raise InputError(f"{source}: no file to read; known are {_known()}")
         return parts
 
-    def _spooled(self, where: str, name: str, kind: str | None, fill: Callable[[IO[bytes]], object]) -> Part:
+    def _spooled(self, where: str, name: str, kind: str | None, pieces: Callable[[], Iterable[bytes]]) -> Part:
         """A part that is written to a temporary file when first read, and read from there ever after."""
         kept: list[IO[bytes]] = []
 
         def documents() -> Iterator[Document]:
             if not kept:
-                spool = tempfile.NamedTemporaryFile(prefix="inlay-")  # noqa: SIM115 - lives as long as the corpus
-                try:
-                    fill(spool)
-                    spool.flush()
-                except OSError as error:
-                    raise InputError(f"{where}: cannot be kept in {tempfile.gettempdir()} ({error.strerror})") from None
-                kept.append(spool)
+                kept.append(_spool(pieces(), where))
             path = Path(kept[0].name)
             config = self.config
             if kind is not None:  # JSON lines of our own, where a character may take six times its bytes
@@ -208,10 +198,38 @@ def _items(source: Iterable[Any], prefix: str) -> Iterator[Document]:
         yield item
 
 
-def _store(documents: Iterable[Document], file: IO[bytes]) -> None:
-    for document in documents:
-        record = {"_id": document.id, "title": document.title, "text": document.text}
-        file.write(json.dumps(record).encode("ascii") + b"\n")
+def _record(document: Document) -> bytes:
+    """A line of JSON."""
+    record = {"_id": document.id, "title": document.title, "text": document.text}
+    return json.dumps(record).encode("ascii") + b"\n"
+
+
+def _stdin() -> Iterator[bytes]:
+    try:
+        while block := sys.stdin.buffer.read(1 << 18):
+            yield block
+    except OSError as error:  # such as that of a terminal, in the background
+        raise InputError(f"stdin: cannot be read ({error.strerror}); pipe a text into it, or name a file") from None
+
+
+def _spool(pieces: Iterable[bytes], where: str) -> IO[bytes]:
+    """A temporary file of the pieces; it lives as long as the result. What their source raises passes untouched."""
+    with _keeping(where):
+        spool = tempfile.NamedTemporaryFile(prefix="inlay-")  # noqa: SIM115
+    for piece in pieces:
+        with _keeping(where):
+            spool.write(piece)
+    with _keeping(where):
+        spool.flush()
+    return spool
+
+
+@contextlib.contextmanager
+def _keeping(where: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{where}: cannot be kept in {tempfile.gettempdir()} ({error.strerror})") from None
 
 
 def _sniff(path: Path) -> str:
