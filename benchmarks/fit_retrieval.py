@@ -51,6 +51,7 @@ class Truth:
     """The judged queries of one set, and the rankings of any method on them."""
 
     def __init__(self, name: str) -> None:
+        self.name = name
         folder = Path(name) if Path(name).is_dir() else beir_folder(name)
         self.set = beir.read(folder)
         self.documents = [document for document in self.set.corpus if document.text]
@@ -73,7 +74,7 @@ def fit_once(truth: Truth, seed: int, folder: Path) -> tuple[dict[str, Scores], 
     children = resource.getrusage(resource.RUSAGE_SELF)
     begin, cpu = time.monotonic(), children.ru_utime + children.ru_stime
     run = Run(folder / "run", {}, resume=False)
-    tree = Pipeline(run, FitConfig(seed=seed)).make(Corpus(truth.set.corpus), None, folder / "model")
+    tree = Pipeline(run, FitConfig(seed=seed), [truth.name]).make(Corpus(truth.set.corpus), None, folder / "model")
     after = resource.getrusage(resource.RUSAGE_SELF)
     cost = {"wall_s": time.monotonic() - begin, "cpu_s": after.ru_utime + after.ru_stime - cpu}
 

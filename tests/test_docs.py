@@ -1,8 +1,9 @@
 """The README and the handbook, in both languages: every console and python block is run, and says what it says.
 
-A `console` block holds commands after `$ ` and what they print to stdout and stderr. Figures differ between machines,
-so a line that holds a digit is not compared; every other line must come out as it stands. All documents run in one
-folder, in order, and a command that two documents share runs once.
+A `console` block holds commands after `$ ` and what they print to stdout and stderr: every line must come out as it
+stands but for its figures, which differ between machines; `…` stands for the rest of a line, `...` for lines left out.
+What is found in python-docs depends on the packages installed: there, only lines without figures are compared. All
+documents run in one folder, in order, and a command that two documents share runs once.
 """
 
 import contextlib
@@ -102,16 +103,16 @@ def _run(command: str) -> str:
 
 
 def _compare(expected: list[str], printed: str, command: str) -> None:
-    lines = {line.strip() for line in printed.splitlines()}
+    """Every expected line is printed, but for figures, and for what depends on the packages that are installed."""
+    lines = [_masked(line) for line in printed.splitlines()]
+    varies = " demo" in command
     for line in expected:
-        if not re.search(r"\d|\.\.\.|…", line):
-            assert line in lines, f"$ {command}\ndoes not print {line!r}, but:\n{printed}"
+        if line == "..." or (varies and re.search(r"\d|…", line)):
+            continue
+        start, cut, _ = _masked(line).partition("…")
+        found = any(one.startswith(start) if cut else one == start for one in lines)
+        assert found, f"$ {command}\ndoes not print {line!r}, but:\n{printed}"
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
-def test_tables_are_what_the_benchmarks_wrote(document: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
-    from tables import written
-
-    text = document.read_text(encoding="utf-8")
-    assert written(text) == text, "run: python benchmarks/tables.py"
+def _masked(line: str) -> str:
+    return re.sub(r"[\d.,]*\d", "#", " ".join(line.split()))

@@ -81,7 +81,7 @@ def fit(
                     raise InputError(f"{part} is an unfinished run; --resume goes on with it, --force begins anew")
                 clear(part)
             run = Run(part, identity, resume=resume)
-            tree = Pipeline(run, config).make(documents, general, out)
+            tree = Pipeline(run, config, identity["sources"]).make(documents, general, out)
         except BaseException:
             if not any(entry.is_dir() for entry in part.iterdir()):  # no stage is finished that could be gone on from
                 shutil.rmtree(part, ignore_errors=True)

@@ -2,7 +2,6 @@
 
 # N documents, V tokens
 
-import hashlib
 import json
 import shutil
 from collections import Counter
@@ -23,7 +22,7 @@ from inlay.evaluate.card import card
 from inlay.evaluate.heldout import hold_out
 from inlay.evaluate.report import html
 from inlay.evaluate.retrieval import Scores
-from inlay.files import atomic_folder, read_json, write_checksums, write_json, write_text
+from inlay.files import atomic_folder, read_json, sha256, write_checksums, write_json, write_text
 from inlay.live import Live, say
 from inlay.search.searcher import Searcher
 from inlay.stages import COST, Run
@@ -87,8 +86,8 @@ class FitConfig:
 class Pipeline:
     """From documents to the finished folder, a stage at a time."""
 
-    def __init__(self, run: Run, config: FitConfig) -> None:
-        self.run, self.config = run, config
+    def __init__(self, run: Run, config: FitConfig, sources: Sequence[str] = ()) -> None:
+        self.run, self.config, self.sources = run, config, list(sources)
 
     def make(self, corpus: Corpus, background: Corpus | None, out: Path) -> dict[str, Any]:
         """Run the stages that are not yet done, put the model folder at `out`, and return its inlay.json."""
@@ -117,7 +116,7 @@ class Pipeline:
             "inlay": _version(),
             "lang": self.lang,
             "config": to_tree(self.config),
-            "data": data | {"kept": len(distinct), "sha256": _digest(read / "documents.jsonl")},
+            "data": data | {"kept": len(distinct), "sha256": sha256(read / "documents.jsonl")},
             "held_out": {
                 "documents": len(self.held.positions),
                 "index": len(self.held.texts),
@@ -149,7 +148,7 @@ class Pipeline:
         with open(part / "documents.jsonl", "w", encoding="ascii", newline="\n") as file:
             for document in documents:
                 file.write(json.dumps([document.id, document.title, document.text]) + "\n")
-        write_json(part / "check.json", {"sources": [p.name for p in corpus.parts()][:20], **found.to_tree()})
+        write_json(part / "check.json", {"sources": self.sources, **found.to_tree()})
 
     def _tokenizer(self, background: Corpus | None, part: Path) -> None:
         """Words of the text are whole tokens, the most frequent ones first; then those of the background."""
@@ -184,7 +183,8 @@ class Pipeline:
     def _encoded(self, texts: Sequence[str], background: Corpus | None) -> Encoded:
         """The texts as numbers of words, a document a sentence; words rarer than `min_count` are left out."""
         tokens = [
-            token.removeprefix("##") if is_unspaced(token.removeprefix("##")) else token for token in self._tokens
+            token.removeprefix("##") if is_unspaced(token.removeprefix("##")) else token
+            for token in self.tokenizer.vocabulary
         ]
         # A Chinese word inside a run has a number of its own; here it is the word again.
         number = {token: at for at, token in reversed(list(enumerate(tokens)))}
@@ -206,13 +206,6 @@ class Pipeline:
         vocabulary = Vocabulary(words=[tokens[at] for at in kept], counts=counts[kept])
         return Encoded(vocabulary=vocabulary, tokens=ids[ids > -2])
 
-    @property
-    def _tokens(self) -> list[str]:
-        tokens = [""] * self.tokenizer.size
-        for token, number in self.tokenizer.vocabulary.items():
-            tokens[number] = token
-        return tokens
-
     # -- ladder --------------------------------------------------------------------------------------------------------
 
     def _dense_rungs(
@@ -228,7 +221,7 @@ class Pipeline:
         for step in RUNGS:
             if step.needs_vectors and self.vectors is None:
                 continue
-            if "tuned" in step.name and len(material.documents) < 2:
+            if step.needs_pairs and len(material.documents) < 2:
                 continue
 
             def make(part: Path, step: Any = step) -> None:
@@ -349,10 +342,6 @@ def _restore(tree: dict[str, Any]) -> choosing.Result:
         )
         for kind, values in tree.items()
     }
-
-
-def _digest(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def _version() -> str:

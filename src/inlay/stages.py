@@ -28,12 +28,9 @@ class Run:
             before = read_json(folder / _RUN)
             if not isinstance(before, dict):
                 raise InputError(f"{folder / _RUN}: must be a table of settings; it is damaged: --force begins anew")
-            changed = next((key for key in {**before, **identity} if before.get(key) != identity.get(key)), None)
+            changed = _difference(before, identity)
             if changed:
-                raise InputError(
-                    f"cannot resume {folder}: {changed} was {before.get(changed)!r} "
-                    f"and is {identity.get(changed)!r} now; give the same settings, or --force to begin anew"
-                )
+                raise InputError(f"cannot resume {folder}: {changed}; give the same settings, or --force to begin anew")
         else:
             write_json(folder / _RUN, identity)
 
@@ -66,6 +63,14 @@ def clear(folder: Path) -> None:
             shutil.rmtree(entry)
         elif entry.name != ".lock":
             entry.unlink()
+
+
+def _difference(before: Any, now: Any, path: str = "") -> str:
+    """The first setting that is another now, with both values; empty where all are the same."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        inner = (_difference(before.get(key), now.get(key), f"{path}.{key}".lstrip(".")) for key in {**before, **now})
+        return next((found for found in inner if found), "")
+    return "" if before == now else f"{path} was {before!r} and is {now!r} now"
 
 
 def peak_mb() -> float:

@@ -57,10 +57,7 @@ class Material:
     @cached_property
     def tokens(self) -> list[str]:
         """(V,) the tokens by number."""
-        tokens = [""] * self.tokenizer.size
-        for token, number in self.tokenizer.vocabulary.items():
-            tokens[number] = token
-        return tokens
+        return list(self.tokenizer.vocabulary)
 
     @cached_property
     def frequency(self) -> NDArray[np.float64]:
@@ -113,6 +110,7 @@ class Rung:
     what: str
     build: Callable[[Material], tuple[Array, list[float]]]
     needs_vectors: bool = False
+    needs_pairs: bool = False
 
 
 def mean_vectors(material: Material) -> Array:
@@ -164,14 +162,25 @@ RUNGS = (
     ),
     Rung(name="lsa", what="LSA over word stems", build=_untuned(lambda m: m.lsa_stems)),
     Rung(name="lsa-grams", what="LSA over 4-grams of stems", build=_untuned(lambda m: m.lsa_grams)),
-    Rung(name="tuned-random", what="contrastive, from random numbers", build=lambda m: m.tuned(random_table(m))),
+    Rung(
+        name="tuned-random",
+        what="contrastive, from random numbers",
+        build=lambda m: m.tuned(random_table(m)),
+        needs_pairs=True,
+    ),
     Rung(
         name="tuned-vectors",
         what="contrastive, from skip-gram vectors",
         build=lambda m: m.tuned(idf_vectors(m)),
         needs_vectors=True,
+        needs_pairs=True,
     ),
-    Rung(name="tuned-lsa", what="contrastive, from LSA over 4-grams", build=lambda m: m.tuned(m.lsa_grams)),
+    Rung(
+        name="tuned-lsa",
+        what="contrastive, from LSA over 4-grams",
+        build=lambda m: m.tuned(m.lsa_grams),
+        needs_pairs=True,
+    ),
 )
 
 DEFAULT = "tuned-lsa"

@@ -25,6 +25,8 @@ _METRIC = "ndcg@10"
 _BLOCK = 200
 _FEWEST = 20
 """Questions below which a comparison says nothing."""
+_CERTAIN = 0.05
+"""Two-sided p below which another rung is believed to be better, shared among all that might be."""
 _DOUBT = 0.2
 """Two-sided p below which a fall is believed: nine to one that it is one."""
 
@@ -106,7 +108,8 @@ def choose_dense(results: dict[str, Result]) -> tuple[str, str]:
     if best == DEFAULT:
         return DEFAULT, f"{DEFAULT} is the best dense rung: nDCG@10 {mean(default):.3f} on held-out questions"
     gain = difference(results[best], default)
-    if gain.low > 0:
+    # The best of several rivals looks better by chance more often than one does (Bonferroni).
+    if gain.mean > 0 and gain.p < _CERTAIN / (len(results) - 1):
         return best, f"{best} beats {DEFAULT} by {gain.mean:.3f} [{gain.low:.3f}, {gain.high:.3f}] nDCG@10"
     return DEFAULT, (
         f"{best} ({mean(results[best]):.3f}) is not certainly better than {DEFAULT} ({mean(default):.3f}), "

@@ -2,6 +2,7 @@
 
 # Q queries, N documents searched
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -40,8 +41,8 @@ class HeldOut:
 def hold_out(documents: Sequence[Document], *, seed: int, most: int = 400, searched: int = 10_000) -> HeldOut:
     """Ask for a fifth of the documents (at least twenty where there are forty, but at most `most`).
 
-    A document takes part with a title query, a sentence query, or both; one that has neither a title nor three
-    sentences is not held out. At most `searched` documents are searched, the held-out ones always among them.
+    A document takes part with a title query, a sentence query, or both; one that has neither a title of its own (one
+    that several share asks for none of them) nor three sentences is not held out. At most `searched` documents are searched, the held-out ones always among them.
     """
     rng = np.random.default_rng([seed, 3])
     order = rng.permutation(len(documents))
@@ -51,12 +52,13 @@ def hold_out(documents: Sequence[Document], *, seed: int, most: int = 400, searc
     queries: dict[str, list[str]] = {kind: [] for kind in KINDS}
     answers: dict[str, list[int]] = {kind: [] for kind in KINDS}
     rest: list[str] = []
+    shared = Counter(document.title.casefold() for document in documents)
     for position in order.tolist():
         document = documents[position]
         body = body_of(document)
         if len(positions) < wanted:
             pair = next(mine(document, position, rng, kinds=("sentence",), per_document=1), None)
-            asks = bool(document.title and len(sentences(body)) > 0)
+            asks = bool(document.title and shared[document.title.casefold()] == 1 and sentences(body))
             if pair or asks:
                 for kind, query in (
                     ("title", document.title if asks else ""),

@@ -35,7 +35,7 @@ def section(tree: Tree) -> str:
     return f"""{_note(tree, kinds)}
 <table class="ladder"><caption>nDCG@10 by kind of query</caption>
 <thead><tr><th scope="col">Method</th>{heads}<th scope="col" class="num">Mean</th>
-<th scope="col" class="num">Fitted in</th></tr></thead>
+<th scope="col" class="num">Took</th></tr></thead>
 <tbody>
 {body}
 </tbody></table>
@@ -70,7 +70,7 @@ def _row(tree: Tree, rung: Tree, kinds: list[str], axis: svg.Axis | None) -> str
     return (
         f'<tr{mark}><th scope="row"><bdi>{escape(rung.get("name"), 80) or MISSING}</bdi>{tag}{what}</th>{cells}'
         f'<td class="num" data-label="Mean">{score(mean(rung))}</td>'
-        f'<td class="num" data-label="Fitted in">{seconds(rung.get("seconds") or None)}</td></tr>'
+        f'<td class="num" data-label="Took">{seconds(rung.get("seconds") or None)}</td></tr>'
     )
 
 

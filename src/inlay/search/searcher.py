@@ -12,6 +12,7 @@ from inlay.config import from_tree, to_tree
 from inlay.embed.embedder import Embedder, load
 from inlay.errors import InputError, did_you_mean
 from inlay.files import CHECKSUMS, atomic_path, read_json, sha256, verify_checksums, write_json
+from inlay.live import Live
 from inlay.search.hybrid import MODES, Fusion, Mode, Ranker, top
 from inlay.search.index import Index
 from inlay.search.lexical import Lexical
@@ -21,6 +22,8 @@ _FOLDER = "search"
 _SETTINGS, _DOCUMENTS = "search.json", "documents.jsonl"
 _BLOCK = 256
 """Queries at a time at most."""
+_EXACT = 200_000
+"""Documents up to which dense search is exact: a product with so many vectors is quicker than building a graph."""
 _SCORES = 1 << 23
 """Scores at a time: 32 MB, of which a fused ranking holds several."""
 
@@ -55,12 +58,16 @@ class Searcher:
     ) -> Self:
         """Index the documents; an id that was there before gets a number behind it, so that every hit has its own."""
         documents = list(_told_apart(documents))
-        index = Index(embedder.dim)
+        index = Index(embedder.dim, approximate_above=_EXACT)
         texts = [document.full for document in documents]
-        for start in range(0, len(texts), 4096):
-            block = slice(start, start + 4096)
-            index.add([str(number) for number in range(len(texts))[block]], embedder.encode(texts[block]))
-        return cls(documents, embedder, Ranker(Lexical.build(texts, lang), index, fusion or Fusion()), mode)
+        with Live("index vectors", len(texts), "documents") as live:
+            for start in range(0, len(texts), 4096):
+                block = slice(start, start + 4096)
+                index.add([str(number) for number in range(len(texts))[block]], embedder.encode(texts[block]))
+                live.advance(len(texts[block]))
+        with Live("index terms", len(texts), "documents") as live:
+            lexical = Lexical.build(live.over(texts), lang)
+        return cls(documents, embedder, Ranker(lexical, index, fusion or Fusion()), mode)
 
     def search(self, query: str, k: int = 10, mode: Mode | None = None) -> list[Hit]:
         """The k best documents for a query, best first; none for a query of which nothing is known.

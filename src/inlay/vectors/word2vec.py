@@ -24,7 +24,7 @@ _LINE = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Word2Vec:
-    """How to train: the usual values of word2vec, each checked when training begins."""
+    """How to train: the usual values of word2vec; an InputError names the first that is out of range."""
 
     dim: int = 100
     """Length of a word's vector."""
@@ -53,6 +53,24 @@ class Word2Vec:
     seed: int = 0
     """Of the first vectors, the thinning, the reaches and the noise."""
 
+    def __post_init__(self) -> None:
+        rules: list[tuple[str, bool, str]] = [
+            ("dim", self.dim >= 1, "must be at least 1; 100 is usual"),
+            ("window", self.window >= 1, "must be at least 1; 5 is usual"),
+            ("negative", self.negative >= 1, "must be at least 1; 5 is usual"),
+            ("drawn", self.drawn is None or self.drawn >= 1, "must be at least 1, or None for as many as negative"),
+            ("noise_exponent", -10 <= self.noise_exponent <= 10, "must lie between -10 and 10; 0.75 is usual"),
+            ("sample", 0 <= self.sample <= 1, "must lie between 0 (keep all) and 1; 0.001 is usual"),
+            ("alpha", 0 < self.alpha <= 1, "must lie between 0 and 1; 0.025 is usual"),
+            ("min_alpha", 0 <= self.min_alpha <= self.alpha, f"must lie between 0 and alpha={self.alpha}"),
+            ("epochs", self.epochs >= 1, "must be at least 1; 5 is usual"),
+            ("threads", 1 <= self.threads <= 256, "must lie between 1 and 256"),
+            ("seed", self.seed >= 0, "must not be negative"),
+        ]
+        for name, holds, rule in rules:
+            if not holds:
+                raise InputError(f"{name}={getattr(self, name)} {rule}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
@@ -77,7 +95,6 @@ def train(
     to `start` begin with its vectors. The live line shows words per second and the time left. Raises InputError for a
     value out of range, a vocabulary too small to draw noise from, and a training that diverged.
     """
-    _check(config)
     if isinstance(source, Encoded):
         corpus = source
     else:
@@ -207,23 +224,3 @@ def _packed(table: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
         rows = table[first : first + 4096, :dim].copy()
         flat[first * dim : first * dim + rows.size] = rows.ravel()
     return flat[: len(table) * dim].reshape(-1, dim)
-
-
-def _check(config: Word2Vec) -> None:
-    """Raise an InputError that names the first value that is out of range."""
-    rules: list[tuple[str, bool, str]] = [
-        ("dim", config.dim >= 1, "must be at least 1; 100 is usual"),
-        ("window", config.window >= 1, "must be at least 1; 5 is usual"),
-        ("negative", config.negative >= 1, "must be at least 1; 5 is usual"),
-        ("drawn", config.drawn is None or config.drawn >= 1, "must be at least 1, or None for as many as negative"),
-        ("noise_exponent", -10 <= config.noise_exponent <= 10, "must lie between -10 and 10; 0.75 is usual"),
-        ("sample", 0 <= config.sample <= 1, "must lie between 0 (keep all) and 1; 0.001 is usual"),
-        ("alpha", 0 < config.alpha <= 1, "must lie between 0 and 1; 0.025 is usual"),
-        ("min_alpha", 0 <= config.min_alpha <= config.alpha, f"must lie between 0 and alpha={config.alpha}"),
-        ("epochs", config.epochs >= 1, "must be at least 1; 5 is usual"),
-        ("threads", 1 <= config.threads <= 256, "must lie between 1 and 256"),
-        ("seed", config.seed >= 0, "must not be negative"),
-    ]
-    for name, holds, rule in rules:
-        if not holds:
-            raise InputError(f"{name}={getattr(config, name)} {rule}")
