@@ -330,6 +330,23 @@ def test_a_decompression_bomb_is_refused(tmp_path, suffix):
     assert "longer than 16 MB" in refused(path)
 
 
+def test_each_stream_of_an_xz_file_is_read_and_has_the_limit_of_memory(tmp_path):
+    def stream(text, size):
+        return lzma.compress(text, filters=[{"id": lzma.FILTER_LZMA2, "dict_size": size}])
+
+    small = [
+        stream(b"a" * 300_000, 1 << 20),
+        b"\0" * 8,
+        stream(b"", 1 << 20),
+        stream(b"\nb", 64 << 20),
+        b"\0" * 400_000,
+    ]
+    assert read(write(tmp_path / "a.txt.xz", b"".join(small)))[0].text == "a" * 300_000 + "\nb"
+    for streams in ([stream(b"c", 1 << 30)], [*small, stream(b"c", 1 << 30)]):
+        assert "more than 256 MB" in refused(write(tmp_path / "a.txt.xz", b"".join(streams)))
+    assert "not .xz data" in refused(write(tmp_path / "a.txt.xz", b"".join(small) + b"waste"))
+
+
 def test_a_parquet_bomb_is_refused(tmp_path):
     texts = pyarrow.DictionaryArray.from_arrays(pyarrow.array([0] * 5000, pyarrow.int32()), ["word " * 50_000])
     pyarrow.parquet.write_table(pyarrow.table({"text": texts}), tmp_path / "a.parquet", store_schema=False)

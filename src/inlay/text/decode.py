@@ -171,15 +171,40 @@ def _decompressed(raw: IO[bytes], compression: str) -> IO[bytes]:
     if compression == ".bz2":
         return bz2.open(raw, "rb")
     if compression == ".xz":
-        lzma.LZMADecompressor(memlimit=_XZ_MEMORY).decompress(raw.read(1 << 16), max_length=1)
-        raw.seek(0)
-        return lzma.open(raw, "rb")
+        return io.BufferedReader(_Xz(raw), _BLOCK)
     if compression == ".zst":
         import pyarrow
 
         stream: Any = pyarrow.CompressedInputStream(pyarrow.PythonFile(raw, mode="r"), "zstd")
         return stream
     return raw
+
+
+class _Xz(io.RawIOBase):
+    """The bytes of .xz streams, one after the other, of which none may take more than `_XZ_MEMORY` to unpack."""
+
+    def __init__(self, packed: IO[bytes]) -> None:
+        self._packed = packed
+        self._stream = lzma.LZMADecompressor(memlimit=_XZ_MEMORY)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = b""
+        while not data:
+            taken = b""
+            if self._stream.eof:
+                taken = self._stream.unused_data
+                while not (taken := taken.lstrip(b"\0")):  # zeros may stand between streams
+                    if not (taken := self._packed.read(_BLOCK)):
+                        return 0
+                self._stream = lzma.LZMADecompressor(memlimit=_XZ_MEMORY)
+            elif self._stream.needs_input and not (taken := self._packed.read(_BLOCK)):
+                raise EOFError
+            data = self._stream.decompress(taken, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
 
 def _reason(error: Exception, compression: str) -> str:
