@@ -1,5 +1,7 @@
 """Words: the language told, every letter kept, and the terms that retrieval counts."""
 
+import marshal
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -133,6 +135,18 @@ def test_a_user_dictionary_is_honoured_and_stays_with_its_segmenter(tmp_path: Pa
     (tmp_path / "binary.txt").write_bytes(b"\xff\xfe\x00\x80")
     with pytest.raises(InputError, match=r"binary\.txt: no user dictionary"):
         segmenter("zh", user_dictionary=tmp_path / "binary.txt")
+
+
+def test_no_cache_that_another_user_may_have_written_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("jieba")
+    file = tmp_path / "words.txt"
+    file.write_text("嵌入層模型 100000\n", encoding="utf-8")
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "jieba.cache").write_bytes(marshal.dumps(({"我們在": 10**9, "我們": 0, "我": 0}, 10**9)))
+    monkeypatch.setattr(tempfile, "tempdir", str(shared))
+    assert segmenter("zh", user_dictionary=file)("我們在嵌入層模型") == ["我們", "在", "嵌入層模型"]
+    assert [path.name for path in shared.iterdir()] == ["jieba.cache"]
 
 
 @pytest.mark.parametrize("lang", SAMPLES)

@@ -136,6 +136,9 @@ def _jieba(user_dictionary: str) -> Callable[[str], Iterable[str]]:
 
     jieba.setLogLevel(logging.WARNING)
     tokenizer = jieba.Tokenizer()
+    # Left to itself it unmarshals jieba.cache from the temporary folder, where anybody may have put one.
+    tokenizer.FREQ, tokenizer.total = tokenizer.gen_pfdict(tokenizer.get_dict_file())
+    tokenizer.initialized = True
     try:
         tokenizer.load_userdict(user_dictionary)
     except (OSError, ValueError) as error:
