@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inlay.errors import InputError
+from inlay.vectors import byte_kernels
 from inlay.vectors.formats import load, save
 from inlay.vectors.wordvectors import WordVectors
 
@@ -25,6 +26,11 @@ def some(n=50, dim=7, seed=0):
     matrix[0, 0], matrix[1, 1] = 0, np.float32(1e-42)  # zero, and a number below the usual range of floats
     words = [f"wört{number}" for number in range(n - 2)] + ["嵌入", "naïve"]
     return WordVectors(words, matrix, np.arange(n)[::-1].copy(), matrix[::-1].copy())
+
+
+def test_the_number_reader_rounds_as_it_is_written():
+    for kernel in (byte_kernels.read_rows, byte_kernels._number):
+        assert not kernel.targetoptions["fastmath"]
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

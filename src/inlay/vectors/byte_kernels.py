@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numba import int64, uint64
 
-from inlay.vectors.compiled import compiled
+from inlay.vectors.compiled import exact
 
 _SPACE, _NEWLINE, _TAB, _RETURN = 32, 10, 9, 13
 _ZERO, _NINE, _DOT, _MINUS, _PLUS, _E, _SMALL_E = 48, 57, 46, 45, 43, 69, 101
@@ -17,7 +17,7 @@ _POWERS = np.array([10.0**k for k in range(23)])
 """The powers of ten that a double holds exactly."""
 
 
-@compiled
+@exact
 def number_words(
     text: Any,  # (n,) uint8: whole words, separated by ASCII white space, which is the last byte too
     at: Any,
@@ -73,7 +73,7 @@ def number_words(
     return at, n, n_words
 
 
-@compiled
+@exact
 def fill_slots(slots: Any, hashes: Any, n_words: Any) -> None:
     """Enter the words anew in a hash table that has grown."""
     mask = len(slots) - 1
@@ -85,7 +85,7 @@ def fill_slots(slots: Any, hashes: Any, n_words: Any) -> None:
         slots[slot] = word
 
 
-@compiled
+@exact
 def tally(tokens: Any, n_words: Any) -> Any:
     """(n_words,) int64: how often each number occurs."""
     counts = np.zeros(n_words, np.int64)
@@ -95,7 +95,7 @@ def tally(tokens: Any, n_words: Any) -> Any:
     return counts
 
 
-@compiled
+@exact
 def renumber(tokens: Any, numbers: Any) -> int:
     """Replace each token by its new number, in place; -2 drops it, and -1 (a sentence's end) stays.
 
@@ -110,7 +110,7 @@ def renumber(tokens: Any, numbers: Any) -> int:
     return n
 
 
-@compiled
+@exact
 def read_rows(text: Any, at: Any, row: Any, column: Any, spans: Any, matrix: Any) -> tuple:
     """Read lines `word number ... number` of text[at:] into `matrix` (V, D) and the words' places into `spans` (V, 2).
 
@@ -150,7 +150,7 @@ def read_rows(text: Any, at: Any, row: Any, column: Any, spans: Any, matrix: Any
     return OK, at, row, column
 
 
-@compiled
+@exact
 def _number(text: Any, at: Any) -> tuple:
     """(the double nearest to the decimal number at `at`, the place after it), or place -1 where that is not certain.
 
@@ -195,7 +195,7 @@ def _number(text: Any, at: Any) -> tuple:
     return -value if negative else value, at
 
 
-@compiled
+@exact
 def split_rows(data: Any, at: Any, spans: Any, matrix: Any) -> tuple:
     """Read entries `word, space, D little-endian floats` from data[at:], each perhaps after a line end.
 
