@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import errno
+import fcntl
 import json
 import os
 import random
@@ -218,13 +219,19 @@ def test_other_errors_of_the_disk_pass(tmp_path: Path) -> None:
 
 
 @WRITERS
-def test_what_is_written_can_be_read_by_others(write: Callable[[Path, str], None], tmp_path: Path) -> None:
-    mask = os.umask(0o027)
-    try:
-        write(tmp_path / "deep" / "target", NEW)
-    finally:
-        os.umask(mask)
+def test_what_is_written_can_be_read_by_others(
+    write: Callable[[Path, str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "_UMASK", 0o027)
+    monkeypatch.setattr(os, "umask", None)  # it would change the mask of all threads
+    write(tmp_path / "deep" / "target", NEW)
     assert (tmp_path / "deep" / "target").stat().st_mode & 0o777 == (0o750 if write is write_folder else 0o640)
+
+
+def test_the_mask_is_that_of_the_process() -> None:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    assert mask == files._UMASK
 
 
 def test_a_folder_replaces_a_file_or_a_link_and_leaves_the_linked_alone(tmp_path: Path) -> None:
@@ -346,6 +353,15 @@ def test_a_second_writer_is_turned_away_until_the_first_dies(end: signal.Signals
         holder.wait()
         holder.stdout.close()
     with files.lock(tmp_path):
+        pass
+
+
+def test_a_folder_that_knows_no_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unlockable(*_: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", unlockable)
+    with pytest.raises(OSError, match=f"No locks available: '{tmp_path}'"), files.lock(tmp_path):
         pass
 
 

@@ -17,6 +17,10 @@ from inlay.errors import InputError
 
 CHECKSUMS = "checksums.json"
 
+# To read the mask is to set it, for every thread of the process; so it is read once, before there are others.
+_UMASK = os.umask(0o077)
+os.umask(_UMASK)
+
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
@@ -35,7 +39,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
             yield temporary
             with open(temporary, "rb+") as file:
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o666 & ~_umask())
+            os.chmod(temporary, 0o666 & ~_UMASK)
             os.replace(temporary, path)
             fsync_folder(path.parent)
     finally:
@@ -59,10 +63,10 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
                     with open(file, "rb+") as opened:
                         os.fsync(opened.fileno())
                         # Some writers leave files that only their owner may read.
-                        os.fchmod(opened.fileno(), 0o666 & ~_umask())
+                        os.fchmod(opened.fileno(), 0o666 & ~_UMASK)
                 elif file.is_dir():
                     fsync_folder(file)
-            os.chmod(temporary, 0o777 & ~_umask())
+            os.chmod(temporary, 0o777 & ~_UMASK)
             fsync_folder(temporary)
             if path.exists():
                 _exchange(temporary, path)
@@ -162,10 +166,13 @@ def lock(folder: str | Path) -> Iterator[None]:
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise InputError(
                 f"{folder} is being written by another process; wait for it, or name another folder"
             ) from None
+        except OSError as error:  # a file system without locks; the error names no place itself
+            error.filename = str(folder)
+            raise
         yield
     finally:
         os.close(handle)
@@ -212,9 +219,3 @@ def disk_errors(path: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise InputError(f"{path}: the disk is full; what was there before is kept; free some space") from error
         raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -30,6 +30,8 @@ def test_answers_are_counted_by_section_with_their_coverage(tmp_path):
     assert math.isnan(grammar.accuracy)
     assert (result.total.questions, result.total.known, result.total.right) == (4, 3, 2)
     assert analogies(SQUARE, file, restrict=3).total.known == 0
+    with pytest.raises(InputError, match="restrict=0 must be at least 1"):
+        analogies(SQUARE, file, restrict=0)
 
 
 def test_the_accuracy_is_that_of_gensim(data, tmp_path):

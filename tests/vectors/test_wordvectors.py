@@ -35,8 +35,11 @@ def test_unseen_words_follow_the_policy(vectors):
     words = ["word1", "unseen"]
     with pytest.raises(InputError, match="'unseen' is not among the 500 words"):
         vectors.rows(words)
-    with pytest.raises(InputError, match="'unseen'"):
+    with pytest.raises(InputError, match=r"'unseen'.*rows\(\.\.\., Zero\(\)\)"):
         vectors.rows(words, Refuse())
+    for policy in (Zero, "mean", None):
+        with pytest.raises(InputError, match=r"unseen=.* must be Refuse\(\), Zero\(\) or Mean\(\)"):
+            vectors.rows(words, policy)
     np.testing.assert_array_equal(vectors.rows(words, Zero())[1], np.zeros(16))
     np.testing.assert_allclose(vectors.rows(words, Mean())[1], vectors.matrix.mean(axis=0), atol=1e-6)
     for policy in (Zero(), Mean()):
@@ -47,6 +50,12 @@ def test_unseen_words_follow_the_policy(vectors):
 def test_a_mistyped_word_gets_a_guess(vectors, word, guess):
     with pytest.raises(InputError, match=f"did you mean '{guess}'"):
         vectors[word]
+
+
+def test_a_way_out_that_only_rows_has_is_told_by_rows_alone(vectors):
+    for ask in (vectors.__getitem__, vectors.most_similar, lambda word: vectors.similarity("word1", word)):
+        with pytest.raises(InputError, match="'qqq' is not among the 500 words$"):
+            ask("qqq")
 
 
 @pytest.mark.parametrize("k", [1, 10, 499, 1000])
@@ -114,3 +123,9 @@ def test_a_search_for_nothing_is_refused(vectors):
         vectors.most_similar()
     with pytest.raises(InputError, match="k=0 must be at least 1"):
         vectors.most_similar("word1", k=0)
+
+
+@pytest.mark.parametrize("restrict", [0, -3])
+def test_a_restriction_to_no_words_is_refused(vectors, restrict):
+    with pytest.raises(InputError, match=f"restrict={restrict} must be at least 1"):
+        vectors.nearest(vectors.matrix[:2], 1, restrict=restrict)

@@ -42,7 +42,8 @@ def hold_out(documents: Sequence[Document], *, seed: int, most: int = 400, searc
     """Ask for a fifth of the documents (at least twenty where there are forty, but at most `most`).
 
     A document takes part with a title query, a sentence query, or both; one that has neither a title of its own (one
-    that several share asks for none of them) nor three sentences is not held out. At most `searched` documents are searched, the held-out ones always among them.
+    that several share asks for none of them) nor three sentences is not held out. At most `searched` documents are
+    searched, the held-out ones always among them.
     """
     rng = np.random.default_rng([seed, 3])
     order = rng.permutation(len(documents))

@@ -73,7 +73,7 @@ def analogies(vectors: WordVectors, path: str | Path, restrict: int | None = Non
     Lines `: name` begin a section. `restrict` looks for answers among the first words only, and asks only about these.
     A word that is unknown is tried in lower case. Raises InputError for a line without four words.
     """
-    limit = min(len(vectors), restrict or len(vectors))
+    limit = len(vectors) if restrict is None else min(len(vectors), restrict)
     asked: dict[str, int] = {}
     names: list[str] = []
     rows: list[list[int]] = []
@@ -93,7 +93,7 @@ def analogies(vectors: WordVectors, path: str | Path, restrict: int | None = Non
     if not asked:
         raise InputError(f"{path}: no analogies in it; lines of four words, and `: name` for a section")
     known, right = dict.fromkeys(asked, 0), dict.fromkeys(asked, 0)
-    for name, hit in zip(names, _answered(vectors, np.array(rows, np.int64).reshape(-1, 4), limit), strict=True):
+    for name, hit in zip(names, _answered(vectors, np.array(rows, np.int64).reshape(-1, 4), restrict), strict=True):
         known[name] += 1
         right[name] += bool(hit)
     return Analogies(
@@ -130,11 +130,11 @@ def similarities(vectors: WordVectors, path: str | Path) -> Similarities:
     return Similarities(spearman=float(spearmanr(cosines, judgements).statistic), pairs=pairs, known=len(cosines))
 
 
-def _answered(vectors: WordVectors, rows: np.ndarray, limit: int) -> np.ndarray:
+def _answered(vectors: WordVectors, rows: np.ndarray, restrict: int | None) -> np.ndarray:
     """(Q,) bool for the questions (Q, 4): whether the fourth word is found."""
     units = vectors.matrix[rows[:, :3]] / np.maximum(vectors.norms[rows[:, :3], None], np.float32(1e-30))  # (Q, 3, D)
     queries = units[:, 1] - units[:, 0] + units[:, 2]
-    found, _ = vectors.nearest(queries, 1, without=rows[:, :3], restrict=limit)
+    found, _ = vectors.nearest(queries, 1, without=rows[:, :3], restrict=restrict)
     return found[:, 0] == rows[:, 3] if found.shape[1] else np.zeros(len(rows), bool)
 
 

@@ -106,7 +106,10 @@ class WordVectors:
 
     def rows(self, words: Iterable[str], unseen: Unseen = Refuse()) -> NDArray[np.float32]:
         """(N, D) the vectors of the words, in order; unseen words as the policy says."""
-        places = np.array([self.index.get(word, -1) if unseen != Refuse() else self._row(word) for word in words], int)
+        if not isinstance(unseen, Unseen):
+            raise InputError(f"unseen={unseen!r} must be Refuse(), Zero() or Mean()")
+        strict, way_out = isinstance(unseen, Refuse), "; rows(..., Zero()) or rows(..., Mean()) take unseen words"
+        places = np.array([self._row(word, way_out) if strict else self.index.get(word, -1) for word in words], int)
         vectors = self.matrix[places] if len(self) else np.zeros((len(places), self.dim), np.float32)
         if (places < 0).any():
             vectors[places < 0] = 0 if isinstance(unseen, Zero) else self.matrix.mean(axis=0, dtype=np.float64)
@@ -153,7 +156,9 @@ class WordVectors:
         """
         if k < 1:
             raise InputError(f"k={k} must be at least 1")
-        n_words = min(len(self), restrict or len(self))
+        if restrict is not None and restrict < 1:
+            raise InputError(f"restrict={restrict} must be at least 1, or None for all words")
+        n_words = len(self) if restrict is None else min(len(self), restrict)
         n_left = n_words - (0 if without is None else without.shape[1])
         k = max(min(k, n_left), 0)
         found, cosines = np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32)
@@ -174,20 +179,18 @@ class WordVectors:
     def _unit(self, row: int) -> NDArray[np.float32]:
         return self.matrix[row] / max(self.norms[row], np.float32(1e-30))
 
-    def _row(self, word: str) -> int:
+    def _row(self, word: str, way_out: str = "") -> int:
         row = self.index.get(word)
         if row is None:
-            raise InputError(f"{word!r} is not among the {len(self)} words{self._guess(word)}")
+            raise InputError(f"{word!r} is not among the {len(self)} words{self._guess(word) or way_out}")
         return row
 
     def _guess(self, word: str) -> str:
-        """`; did you mean 'x'?`: another case of the word, or a close one among those with its first letter."""
+        """`; did you mean 'x'?`: another case of the word, or a close one with its first letter, or nothing."""
         cases = [case for case in (word.lower(), word.title(), word.upper()) if case in self.index]
         alike = islice((other for other in self.words if other[:1] == word[:1]), 5000)
         close = cases or difflib.get_close_matches(word, alike, n=1)
-        return (
-            f"; did you mean {close[0]!r}?" if close else "; rows(..., Zero()) or rows(..., Mean()) take unseen words"
-        )
+        return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def _largest(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
