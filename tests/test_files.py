@@ -3,6 +3,7 @@
 import contextlib
 import ctypes
 import errno
+import fcntl
 import json
 import os
 import random
@@ -352,6 +353,15 @@ def test_a_second_writer_is_turned_away_until_the_first_dies(end: signal.Signals
         holder.wait()
         holder.stdout.close()
     with files.lock(tmp_path):
+        pass
+
+
+def test_a_folder_that_knows_no_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unlockable(*_: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", unlockable)
+    with pytest.raises(OSError, match=f"No locks available: '{tmp_path}'"), files.lock(tmp_path):
         pass
 
 

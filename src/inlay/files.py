@@ -166,10 +166,13 @@ def lock(folder: str | Path) -> Iterator[None]:
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise InputError(
                 f"{folder} is being written by another process; wait for it, or name another folder"
             ) from None
+        except OSError as error:  # a file system without locks; the error names no place itself
+            error.filename = str(folder)
+            raise
         yield
     finally:
         os.close(handle)
