@@ -7,6 +7,7 @@ import sys
 import tempfile
 import textwrap
 import types
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -215,6 +216,13 @@ def test_texts_are_clean_and_full(tmp_path):
     assert list(Corpus(path, config=CorpusConfig(half_width=True)).texts()) == ["T u\nx y\n\nZ"]
 
 
+def test_an_id_that_cannot_be_seen_is_none(tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps({"id": "\u200b \u2060", "text": "x"}))
+    assert ids(tmp_path / "a.jsonl") == ["a.jsonl:1"]
+    unseen = [Document(id="\u00ad", text="x")]
+    assert ids(unseen) == ids(iter(unseen)) == ["1"]
+
+
 def test_bytes_are_those_on_disk(folder):
     assert Corpus(folder).bytes_total() == len("B.") + len("# Z") + len('{"text": "Y"}\n{"text": "Y2"}')
     assert Corpus(folder, ["x"]).bytes_total() is None
@@ -287,3 +295,12 @@ def test_a_line_of_a_gigabyte_is_refused_in_bounded_memory(tmp_path, name, unit)
 def test_real_corpora_are_read_whole(data):
     assert len(list(Corpus(data / "cranfield"))) == 1400
     assert len({d.id for d in Corpus(data / "zh-retrieval-derived-drcd-test")}) == 1000
+
+
+def test_a_model_fitted_into_its_own_source_is_not_read_as_text(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one")
+    for name, mark in (("model", "inlay.json"), ("model.part", "run.json")):
+        (tmp_path / name / "search").mkdir(parents=True)
+        (tmp_path / name / mark).write_text("{}")
+        (tmp_path / name / "search" / "documents.jsonl").write_text('["1", "", "x"]\n')
+    assert [document.text for document in Corpus(tmp_path)] == ["one"]

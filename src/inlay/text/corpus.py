@@ -22,6 +22,9 @@ __all__ = ["Corpus", "CorpusConfig", "Document", "Part"]
 
 STDIN = "-"
 
+# What `inlay fit docs/ --out docs/model` leaves there, done or half done, is no text of the user's.
+_OURS = {"inlay.json", "run.json"}
+
 # A folder in the layout of BEIR: its corpus alone is the text; queries and judgements must never be trained on.
 _BEIR = tuple(f"corpus.jsonl{suffix}" for suffix in ("", *COMPRESSIONS))
 
@@ -40,7 +43,7 @@ class Corpus:
 
     A source is a file, a glob, a folder, `-` (stdin), the name of a data set, a Document or an iterable of str and
     Document. Folders are read recursively in sorted order: known suffixes only, hidden names skipped, folders behind
-    links not entered; a folder that holds `corpus.jsonl` (plain or compressed: the BEIR layout) gives that file alone.
+    links and folders of fitted models not entered; a folder that holds `corpus.jsonl` (plain or compressed: the BEIR layout) gives that file alone.
     stdin and one-shot iterators are spooled to a temporary file when first read; stdin is JSON lines if it begins
     with `{`, else plain text.
 
@@ -174,9 +177,12 @@ class Corpus:
 
 
 def _walk(folder: Path) -> list[Path]:
-    """The files below the folder, sorted; of a BEIR folder, its corpus alone."""
+    """The files below the folder, sorted; of a BEIR folder, its corpus alone; of a fitted model, none."""
     found: list[Path] = []
     for root, folders, names in os.walk(folder, onerror=_cannot_list):
+        if not _OURS.isdisjoint(names) and Path(root) != folder:
+            folders.clear()
+            continue
         corpus = next((name for name in _BEIR if name in names), None)
         folders[:] = [] if corpus else [name for name in folders if not name.startswith(".")]
         found += [Path(root, name) for name in ([corpus] if corpus else names) if not name.startswith(".")]
@@ -193,7 +199,7 @@ def _items(source: Iterable[Any], prefix: str) -> Iterator[Document]:
             item = Document(id=f"{prefix}{number}", text=item)
         elif not isinstance(item, Document):
             raise InputError(f"item {number} is a {type(item).__name__}; give str or Document")
-        elif not item.id:
+        elif not clean_line(item.id):
             item = replace(item, id=f"{prefix}{number}")
         yield item
 
