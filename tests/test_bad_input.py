@@ -175,6 +175,16 @@ def test_nothing_is_overwritten_unasked(name: str, corpus: Path, model: Path, tm
     refused(arguments, "(exists|is a folder that is not empty); give another --out, or --force")
 
 
+@pytest.mark.parametrize("name", ["fit", "tokenizer", "vectors"])
+def test_an_output_that_cannot_be_written_is_told_before_the_text_is_read(
+    name: str, model: Path, tmp_path: Path, refused: Refused
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    (tmp_path / "bad.txt").write_bytes(b"\xff")
+    arguments = filled(OUTPUTS[name], tmp_path / "file" / "deep", tmp_path / "bad.txt", model)
+    refused(arguments, r"file/deep/out\S* cannot be written \(.*/file: not a directory\); give another --out")
+
+
 @pytest.mark.parametrize("out", [".", "/", ".."])
 def test_a_fit_takes_no_place_that_has_no_name(out: str, corpus: Path, refused: Refused) -> None:
     refused(["fit", str(corpus), "--force", "--out", out], "is no name for a folder")

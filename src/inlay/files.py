@@ -148,12 +148,21 @@ def contained(root: str | Path, name: str) -> Path:
 
 
 def claim_output(path: str | Path, *, force: bool) -> Path:
-    """The path, once it is certain that nothing will be overwritten unasked: absent, an empty folder, or `force`."""
+    """The path, once it is certain that it can be written, and that nothing is overwritten unasked.
+
+    So it is absent, an empty folder, or `force` is given; and a file can be made there, which is tried.
+    """
     path = Path(path)
     taken = any(path.iterdir()) if path.is_dir() else path.exists()
     if taken and not force:
         kind = "is a folder that is not empty" if path.is_dir() else "exists"
         raise InputError(f"{path} {kind}; give another --out, or --force to replace it")
+    folder = path if path.is_dir() else next(parent for parent in path.absolute().parents if parent.exists())
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(f"{path} cannot be written ({folder}: {reason}); give another --out") from None
     return path
 
 
