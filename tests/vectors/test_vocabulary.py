@@ -100,13 +100,22 @@ def test_counts_are_those_of_gensim(tmp_path):
         ([["a"]], {"max_vocab": 0}, "max_vocab=0 must be at least 1"),
         (LineFiles("/no/such/file.txt"), {}, "/no/such/file.txt: no such text file"),
         (LineFiles("/"), {}, "/: no such text file"),
-        (LineFiles(io.BytesIO(b"good \xe5\n\x98\x89")), {"min_count": 1}, r"line 1 .*xe5.*not UTF-8"),
-        (LineFiles(io.BytesIO(b"good\nbad \xb0\xa1 line\n")), {"min_count": 1}, r"line 2 .*xb0.*not UTF-8"),
+        (LineFiles(io.BytesIO(b"good \xe5\n\x98\x89")), {"min_count": 1}, r"text 1 line 1: .*xe5.*not UTF-8"),
+        (LineFiles(io.BytesIO(b"good\nbad \xb0\xa1 line\n")), {"min_count": 1}, r"text 1 line 2: .*xb0.*not UTF-8"),
     ],
 )
 def test_a_mistake_is_named_with_its_place_and_the_way_out(source, arguments, message):
     with pytest.raises(InputError, match=message):
         read(source, **arguments)
+
+
+def test_a_word_that_is_not_utf_8_is_named_with_its_file(tmp_path):
+    for name, text in {"a.txt": b"good\n\nlines", "b.txt": b"good\nbad \xff\n", "c.txt": b"\xfe"}.items():
+        (tmp_path / name).write_bytes(text)
+    with pytest.raises(InputError, match=r"b\.txt line 2: .*xff.* not UTF-8"):
+        read(LineFiles(*(tmp_path / name for name in ("a.txt", "b.txt", "c.txt"))), min_count=1)
+    with open(tmp_path / "c.txt", "rb") as opened, pytest.raises(InputError, match=r"c\.txt line 1"):
+        read(LineFiles(io.BytesIO(b"good\n"), opened), min_count=1)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Vocabulary: words by falling frequency; and a corpus as one array of their numbers."""
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -111,6 +112,7 @@ def _number_files(files: LineFiles) -> _Numbered:
     slots = np.full(1 << 17, -1, np.int32)
     hashes, starts, pool = np.empty(1 << 16, np.uint64), np.zeros((1 << 16) + 1, np.int64), np.empty(1 << 20, np.uint8)
     tokens, n_tokens, n_words = np.empty(1 << 20, np.int32), 0, 0
+    ends: list[int] = []
     for source in files.sources:
         for text in _blocks(source):
             at = 0
@@ -130,9 +132,10 @@ def _number_files(files: LineFiles) -> _Numbered:
         tokens = _grown(tokens, n_tokens + 1)
         tokens[n_tokens] = -1
         n_tokens += 1
+        ends.append(n_tokens)
     starts = starts[: n_words + 1]
     spelling = pool[: starts[n_words]].tobytes()
-    _check_utf8(spelling, starts, tokens[:n_tokens])
+    _check_utf8(spelling, starts, tokens[:n_tokens], files, ends)
     tokens.resize(n_tokens, refcheck=False)  # gives back what it grew too far
 
     def spell(number: int) -> str:
@@ -141,15 +144,21 @@ def _number_files(files: LineFiles) -> _Numbered:
     return spell, n_words, tokens
 
 
-def _check_utf8(spelling: bytes, starts: NDArray[np.int64], tokens: NDArray[np.int32]) -> None:
-    """Raise an InputError that names the line of the first word that is not UTF-8."""
+def _check_utf8(
+    spelling: bytes, starts: NDArray[np.int64], tokens: NDArray[np.int32], files: LineFiles, ends: list[int]
+) -> None:
+    """Raise an InputError that names file and line of the first word that is not UTF-8; `ends` (files,) in tokens."""
     try:
         spelling.decode("utf-8")
     except UnicodeDecodeError as error:
         number = int(np.searchsorted(starts[1:], error.start, side="right"))
-        line = 1 + int((tokens[: int(np.argmax(tokens == number))] < 0).sum())
+        place = int(np.argmax(tokens == number))
+        at = bisect_right(ends, place)
+        line = 1 + int((tokens[ends[at - 1] if at else 0 : place] < 0).sum())
+        source = files.sources[at]
+        name = source if isinstance(source, str | Path) else getattr(source, "name", f"text {at + 1}")
         word = spelling[starts[number] : starts[number + 1] - 1]
-        raise InputError(f"line {line} of the text: {word!r} is not UTF-8; convert the file") from None
+        raise InputError(f"{name} line {line}: {word!r} is not UTF-8; convert the file") from None
 
 
 def _blocks(source: str | Path | BinaryIO) -> Iterable[NDArray[np.uint8]]:
