@@ -264,6 +264,7 @@ def test_an_unknown_encoding_names_the_nearest():
         ('{"id": {}, "text": "x"}', ["line 2", "'id' must be a string or a number"]),
         ('{"id": 1, "text": "x"', ["line 2", "not JSON", "column"]),
         ('["x"]', ["line 2", "must be an object"]),
+        ('{"id": 1, "text": "x", "title": "a", "text": "y"}', ["line 2", "the key 'text' stands there twice"]),
         ('{"text": ' + "[" * 200_000, ["line 2", "nested too deeply"]),
         ('{"text": "x", "n": ' + "9" * 10_000 + "}", ["line 2", "not JSON"]),
     ],

@@ -2,11 +2,13 @@
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
 from inlay.errors import InputError, did_you_mean
+from inlay.text.clean import clean_line
 from inlay.text.decode import File, lines, oversize, refuse_bomb, too_long, utf8_size
 from inlay.text.document import CorpusConfig, Document
 
@@ -89,9 +91,8 @@ def _documents(
         if oversize(text, config):
             raise too_long(where, config)
         title = _scalar(record, fields.title, where)
-        yield Document(
-            id=_scalar(record, fields.id, where) or f"{file.name}:{place.split()[-1]}", text=text, title=title
-        )
+        id = clean_line(_scalar(record, fields.id, where))
+        yield Document(id=id or f"{file.name}:{place.split()[-1]}", text=text, title=title)
 
 
 def _scalar(record: Mapping[str, Any], field: str | None, where: str) -> str:
@@ -106,13 +107,28 @@ def _scalar(record: Mapping[str, Any], field: str | None, where: str) -> str:
     raise InputError(f"{where}: field {field!r} must be a string or a number, not {type(value).__name__}")
 
 
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of the pairs; KeyError with a key that it has twice, of which Python would keep the last."""
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        raise KeyError(Counter(key for key, _ in pairs).most_common(1)[0][0])
+    return record
+
+
+_decode = json.JSONDecoder(object_pairs_hook=_unique).decode
+
+
 def jsonl(file: File, config: CorpusConfig) -> Iterator[Document]:
     def records() -> Iterator[tuple[str, dict[str, Any]]]:
         for number, line in enumerate(lines(file, config), 1):
             if not line or line.isspace():
                 continue
             try:
-                record = json.loads(line)
+                record = _decode(line)
+            except KeyError as error:
+                raise InputError(
+                    f"{file.where} line {number}: the key {error.args[0]!r} stands there twice; remove one"
+                ) from None
             except RecursionError:
                 raise InputError(f"{file.where} line {number}: JSON nested too deeply; flatten it") from None
             except json.JSONDecodeError as error:
