@@ -43,9 +43,9 @@ class Corpus:
 
     A source is a file, a glob, a folder, `-` (stdin), the name of a data set, a Document or an iterable of str and
     Document. Folders are read recursively in sorted order: known suffixes only, hidden names skipped, folders behind
-    links and folders of fitted models not entered; a folder that holds `corpus.jsonl` (plain or compressed: the BEIR layout) gives that file alone.
-    stdin and one-shot iterators are spooled to a temporary file when first read; stdin is JSON lines if it begins
-    with `{`, else plain text.
+    links and folders of fitted models not entered; a folder that holds `corpus.jsonl` (plain or compressed: the BEIR
+    layout) gives that file alone. stdin and one-shot iterators are spooled to a temporary file when first read; stdin
+    is JSON lines if it begins with `{`, else plain text.
 
     Ids come from the data, else are the path below the folder given (with several sources: the path as given), with
     the line or number after a colon; texts from memory are counted from 1. An id that a data set holds twice, or two
