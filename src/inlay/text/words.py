@@ -15,6 +15,8 @@ Segmenter = Callable[[str], list[str]]
 _WORD = re.compile(r"[^\W_]+")
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003134f]")
 _HAN_RUN = re.compile(f"{_HAN.pattern}+")
+# Half of a character, which is no text and which rjieba cannot take.
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _KANA = re.compile(r"[\u3040-\u30ff]")
 _SPACED = re.compile(r"[^\W\d_]+")
 
@@ -124,7 +126,7 @@ def _chinese(user_dictionary: str | None) -> Segmenter:
         cut: Callable[[str], Iterable[str]] = rjieba.cut
     else:
         cut = _jieba(user_dictionary)
-    return lambda text: [word for piece in cut(text.lower()) for word in _WORD.findall(piece)]
+    return lambda text: [word for piece in cut(_SURROGATE.sub(" ", text.lower())) for word in _WORD.findall(piece)]
 
 
 def _jieba(user_dictionary: str) -> Callable[[str], Iterable[str]]:
