@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inlay.live import Live
+
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
 
@@ -51,8 +53,9 @@ def right_singular(matrix: "csr_matrix", dim: int, seed: int) -> NDArray[np.floa
     transposed = matrix.T.tocsr()
     rng = np.random.default_rng(seed)
     basis = matrix @ rng.standard_normal((n_columns, width), np.float32)
-    for _ in range(_ROUNDS):
-        basis = matrix @ (transposed @ _apart(basis, lu))  # (N, F) (F, N) (N, W)
+    with Live("singular vectors", _ROUNDS, "rounds") as live:
+        for _ in live.over(range(_ROUNDS)):
+            basis = matrix @ (transposed @ _apart(basis, lu))  # (N, F) (F, N) (N, W)
     basis = _apart(basis, lu)
     projected = transposed @ basis  # (F, W)
     # Rayleigh-Ritz in a basis that is not orthogonal: a generalised problem instead of a QR of N rows.
