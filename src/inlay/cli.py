@@ -97,7 +97,8 @@ def _judge(error: BaseException) -> tuple[int, str]:
 
 
 def _usage(error: typer.TyperException) -> str:
-    message = error.format_message().strip().rstrip(".")
+    # What typer passes on from the check of a choice says twice that the value is wrong.
+    message = error.format_message().strip().rstrip(".").replace(": Value error, ", ": ")
     context = getattr(error, "ctx", None)
     return f"{message[:1].lower()}{message[1:]}; see {context.command_path if context else 'inlay'} --help"
 

@@ -9,15 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_index import random_index, random_vectors, same
 
 from inlay.errors import InputError
 from inlay.search.index import Index
 
 # Q queries, N documents, D dimensions
-
-
-def _vectors(n: int, dim: int = 16, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal((n, dim)).astype(np.float32)
 
 
 def _clustered(n: int, dim: int, seed: int = 0) -> np.ndarray:
@@ -26,22 +23,12 @@ def _clustered(n: int, dim: int, seed: int = 0) -> np.ndarray:
     return (centres[rng.integers(0, len(centres), n)] + 0.5 * rng.standard_normal((n, dim))).astype(np.float32)
 
 
-def _index(n: int, dim: int = 16, seed: int = 0, **options: int) -> Index:
-    index = Index(dim, **options)
-    index.add([f"d{i}" for i in range(n)], _vectors(n, dim, seed))
-    return index
-
-
-def _same(a: Index, b: Index) -> bool:
-    return a.ids == b.ids and np.array_equal(a.vectors(), b.vectors())
-
-
 # --- searching
 
 
 @pytest.mark.parametrize(("n", "dim", "k"), [(1, 1, 1), (7, 3, 7), (300, 16, 10), (2000, 64, 100)])
 def test_search_finds_what_a_full_sort_finds(n: int, dim: int, k: int) -> None:
-    vectors, queries = _vectors(n, dim), _vectors(20, dim, seed=1)
+    vectors, queries = random_vectors(n, dim), random_vectors(20, dim, seed=1)
     index = Index(dim)
     index.add([str(i) for i in range(n)], vectors)
     ids, scores = index.search(queries, k)
@@ -57,10 +44,10 @@ def test_search_finds_what_a_full_sort_finds(n: int, dim: int, k: int) -> None:
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=60), st.integers(1, 70), st.integers(0, 9))
 @settings(max_examples=60, deadline=None)
 def test_equal_scores_stand_in_the_order_of_insertion(which: list[int], k: int, seed: int) -> None:
-    few = _vectors(5, 33, seed)
+    few = random_vectors(5, 33, seed)
     index = Index(33)
     index.add([str(i) for i in range(len(which))], few[which])
-    (ids,), (scores,) = index.search(_vectors(1, 33, seed=99), k)
+    (ids,), (scores,) = index.search(random_vectors(1, 33, seed=99), k)
     assert sorted(range(len(ids)), key=lambda i: (-scores[i], int(ids[i]))) == list(range(len(ids)))
     by_document: dict[int, set[float]] = {}
     for id, score in zip(ids, scores, strict=True):
@@ -69,7 +56,7 @@ def test_equal_scores_stand_in_the_order_of_insertion(which: list[int], k: int, 
 
 
 def test_a_query_is_answered_the_same_alone_and_in_company() -> None:
-    index, queries = _index(3000, 48), _vectors(65, 48, seed=2)
+    index, queries = random_index(3000, 48), random_vectors(65, 48, seed=2)
     together = index.search(queries, 20)
     for at, query in enumerate(queries):
         ids, scores = index.search(query[None], 20)
@@ -78,7 +65,7 @@ def test_a_query_is_answered_the_same_alone_and_in_company() -> None:
 
 
 def test_blocks_of_queries_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    index, queries = _index(200), _vectors(50, seed=3)
+    index, queries = random_index(200), random_vectors(50, seed=3)
     whole = index.search(queries, 5)
     monkeypatch.setattr("inlay.search.index._BLOCK", 600)
     blocked = index.search(queries, 5)
@@ -95,21 +82,21 @@ def test_scale_means_nothing_and_zero_vectors_score_zero() -> None:
 
 
 def test_results_are_as_many_as_there_are_documents() -> None:
-    ids, scores = _index(3).search(_vectors(2), 10)
+    ids, scores = random_index(3).search(random_vectors(2), 10)
     assert [len(row) for row in ids] == [3, 3]
     assert scores.shape == (2, 3)
-    assert _index(3).search(np.empty((0, 16)), 2)[0] == []
+    assert random_index(3).search(np.empty((0, 16)), 2)[0] == []
 
 
 def test_an_empty_index_answers_nothing() -> None:
-    ids, scores = Index(4).search(_vectors(2, 4), 5)
+    ids, scores = Index(4).search(random_vectors(2, 4), 5)
     assert ids == [[], []]
     assert scores.shape == (2, 0)
-    assert Index(4).scores(_vectors(2, 4)).shape == (2, 0)
+    assert Index(4).scores(random_vectors(2, 4)).shape == (2, 0)
 
 
 def test_inputs_are_left_as_they_were() -> None:
-    vectors, queries = _vectors(10), _vectors(2, seed=1)
+    vectors, queries = random_vectors(10), random_vectors(2, seed=1)
     kept = vectors.copy(), queries.copy()
     index = Index(16)
     index.add([str(i) for i in range(10)], vectors)
@@ -122,7 +109,7 @@ def test_inputs_are_left_as_they_were() -> None:
 
 
 def test_five_thousand_documents_are_searched_in_two_milliseconds() -> None:
-    index, queries = _index(5000, 512), _vectors(50, 512, seed=1)
+    index, queries = random_index(5000, 512), random_vectors(50, 512, seed=1)
     index.search(queries[:1], 10)
     times = []
     for query in queries:
@@ -138,7 +125,7 @@ def test_five_thousand_documents_are_searched_in_two_milliseconds() -> None:
 @given(st.lists(st.tuples(st.sampled_from(["add", "replace", "delete"]), st.integers(0, 12)), max_size=40))
 @settings(max_examples=60, deadline=None)
 def test_any_changes_leave_what_a_dict_would_hold(changes: list[tuple[str, int]]) -> None:
-    rows = _vectors(41, 3)
+    rows = random_vectors(41, 3)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)
     index, model = Index(3), {}
     for step, (change, number) in enumerate(changes):
@@ -155,7 +142,7 @@ def test_any_changes_leave_what_a_dict_would_hold(changes: list[tuple[str, int]]
 
 
 def test_wrong_input_is_refused_and_changes_nothing() -> None:
-    index = _index(4, 3)
+    index = random_index(4, 3)
     before = index.ids, index.vectors()
     ok = np.ones((1, 3))
     wrong = [
@@ -193,7 +180,7 @@ def test_the_graph_finds_nearly_all_that_exact_search_finds_through_changes_and_
     vectors = _clustered(20_000, 64)
     index = Index(64, approximate_above=1000)
     index.add([str(i) for i in range(len(vectors))], vectors)
-    queries = vectors[:300] + 0.1 * _vectors(300, 64, seed=5)
+    queries = vectors[:300] + 0.1 * random_vectors(300, 64, seed=5)
 
     def recall(index: Index) -> float:
         exact, exact_scores = index.search(queries, 10, exact=True)
@@ -212,7 +199,7 @@ def test_the_graph_finds_nearly_all_that_exact_search_finds_through_changes_and_
     index.save(tmp_path / "index")
     for mmap in (True, False):
         loaded = Index.load(tmp_path / "index", mmap=mmap)
-        assert _same(index, loaded)
+        assert same(index, loaded)
         assert loaded._graph is not None
         assert recall(loaded) >= 0.95
         loaded.delete(["new"])
@@ -222,25 +209,25 @@ def test_the_graph_finds_nearly_all_that_exact_search_finds_through_changes_and_
 
 def test_many_deletions_never_leave_a_query_short() -> None:
     pytest.importorskip("usearch")
-    index = _index(2000, approximate_above=0)
-    index.search(_vectors(1), 5)
+    index = random_index(2000, approximate_above=0)
+    index.search(random_vectors(1), 5)
     index.delete([f"d{i}" for i in range(1990)])
-    ids, scores = index.search(_vectors(3, seed=8), 10)
+    ids, scores = index.search(random_vectors(3, seed=8), 10)
     assert [sorted(row) for row in ids] == [[f"d{i}" for i in range(1990, 2000)]] * 3
     assert (np.diff(scores) <= 0).all()
 
 
 def test_without_usearch_the_way_out_is_named_and_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("usearch")
-    with_graph = _index(30, approximate_above=10)
+    with_graph = random_index(30, approximate_above=10)
     with_graph.save(tmp_path / "with")
-    expected = with_graph.search(_vectors(1), 3, exact=True)[0]
+    expected = with_graph.search(random_vectors(1), 3, exact=True)[0]
     monkeypatch.setitem(sys.modules, "usearch.index", None)
     for module in ("approximate", "index", "disk"):
         monkeypatch.setattr(f"inlay.search.{module}.available", lambda: False)
-    index = _index(30, approximate_above=10)
+    index = random_index(30, approximate_above=10)
     index.save(tmp_path / "without")
     for each in (index, Index.load(tmp_path / "with"), Index.load(tmp_path / "without")):
         with pytest.raises(InputError, match=r"exact=True.*pip install 'inlay\[search\]'"):
-            each.search(_vectors(1), 3)
-        assert each.search(_vectors(1), 3, exact=True)[0] == expected
+            each.search(random_vectors(1), 3)
+        assert each.search(random_vectors(1), 3, exact=True)[0] == expected

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from made_index import random_index, random_vectors, same
 
 from inlay.errors import InputError
 from inlay.files import lock, verify_checksums, write_checksums
@@ -18,52 +19,38 @@ from inlay.search.index import Index
 # Q queries, N documents, D dimensions
 
 
-def _vectors(n: int, dim: int = 16, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal((n, dim)).astype(np.float32)
-
-
-def _index(n: int, dim: int = 16, seed: int = 0, **options: int) -> Index:
-    index = Index(dim, **options)
-    index.add([f"d{i}" for i in range(n)], _vectors(n, dim, seed))
-    return index
-
-
-def _same(a: Index, b: Index) -> bool:
-    return a.ids == b.ids and np.array_equal(a.vectors(), b.vectors())
-
-
 @pytest.mark.parametrize("mmap", [True, False])
 @pytest.mark.parametrize("n", [0, 1, 50])
 def test_a_saved_index_comes_back_bit_for_bit(tmp_path: Path, n: int, mmap: bool) -> None:
-    index = _index(n)
-    index.add(["日本\n", "", "\udcff", "\x00\u2028"], _vectors(4, seed=3))
+    index = random_index(n)
+    index.add(["日本\n", "", "\udcff", "\x00\u2028"], random_vectors(4, seed=3))
     index.delete(index.ids[: max(n - 2, 0)])
     index.save(tmp_path / "a" / "index")
     loaded = Index.load(tmp_path / "a" / "index", mmap=mmap)
-    assert _same(index, loaded)
+    assert same(index, loaded)
     assert loaded.approximate_above == index.approximate_above
-    loaded.add(["more"], _vectors(1))
-    loaded.add(["more"], _vectors(1, seed=4), replace=True)
+    loaded.add(["more"], random_vectors(1))
+    loaded.add(["more"], random_vectors(1, seed=4), replace=True)
     loaded.delete(["日本\n"])
     assert len(loaded) == len(index)
 
 
 def test_a_mapped_index_may_be_saved_over_its_own_folder(tmp_path: Path) -> None:
     folder = tmp_path / "index"
-    index = _index(500)
+    index = random_index(500)
     index.save(folder)
     mapped = Index.load(folder)
     reader = Index.load(folder)
     mapped.save(folder)
-    _index(20, seed=9).save(folder)
-    assert _same(mapped, index)
-    assert _same(reader, index)
-    assert _same(Index.load(folder), _index(20, seed=9))
+    random_index(20, seed=9).save(folder)
+    assert same(mapped, index)
+    assert same(reader, index)
+    assert same(Index.load(folder), random_index(20, seed=9))
     assert [path.name for path in tmp_path.iterdir()] == ["index"]
 
 
 def test_mapped_vectors_stay_on_disk(tmp_path: Path) -> None:
-    _index(40_000, 256).save(tmp_path / "index")
+    random_index(40_000, 256).save(tmp_path / "index")
     code = """
         import resource, sys
         from inlay.search.index import Index
@@ -81,7 +68,7 @@ def test_a_changed_byte_in_any_file_is_found_at_load(tmp_path: Path, graph: bool
     if graph:
         pytest.importorskip("usearch")
     folder = tmp_path / "index"
-    index = _index(60, approximate_above=10 if graph else 1000)
+    index = random_index(60, approximate_above=10 if graph else 1000)
     index.save(folder)
     files = sorted(folder.iterdir())
     assert len(files) == (6 if graph else 4)
@@ -100,12 +87,12 @@ def test_a_changed_byte_in_any_file_is_found_at_load(tmp_path: Path, graph: bool
             # Only blanks of the checksums' own JSON may change unseen, and then nothing else has.
             assert file.name == "checksums.json"
             assert json.loads(content) == json.loads(good)
-            assert _same(loaded, index)
+            assert same(loaded, index)
         file.unlink()
         with pytest.raises(InputError):
             Index.load(folder)
         file.write_bytes(good)
-    assert _same(Index.load(folder), index)
+    assert same(Index.load(folder), index)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +118,7 @@ def test_a_changed_byte_in_any_file_is_found_at_load(tmp_path: Path, graph: bool
 @pytest.mark.parametrize("verify", [True, False])
 def test_a_hostile_header_is_refused(tmp_path: Path, change: dict | None, message: str, verify: bool) -> None:
     folder = tmp_path / "index"
-    _index(60).save(folder)
+    random_index(60).save(folder)
     header = json.loads((folder / "index.json").read_text())
     (folder / "index.json").write_text(json.dumps([] if change is None else header | change))
     write_checksums(folder)
@@ -142,7 +129,7 @@ def test_a_hostile_header_is_refused(tmp_path: Path, change: dict | None, messag
 @pytest.mark.parametrize("verify", [True, False])
 def test_files_that_lie_are_refused(tmp_path: Path, verify: bool) -> None:
     folder = tmp_path / "index"
-    index = _index(60)
+    index = random_index(60)
     index.save(folder)
     outside = tmp_path / "outside.npy"
     np.save(outside, index.vectors())
@@ -174,16 +161,16 @@ def test_a_folder_that_is_no_index_is_neither_read_nor_replaced(tmp_path: Path) 
         Index.load(tmp_path)
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(InputError, match=r"holds 'thesis.txt'"):
-        _index(3).save(tmp_path)
+        random_index(3).save(tmp_path)
     with pytest.raises(InputError, match="is a file"):
-        _index(3).save(tmp_path / "thesis.txt")
+        random_index(3).save(tmp_path / "thesis.txt")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_a_full_disk_is_named_and_the_old_index_stays(tmp_path: Path) -> None:
     pytest.importorskip("usearch")
     folder = tmp_path / "index"
-    _index(5).save(folder)
+    random_index(5).save(folder)
     code = """
         import errno, resource, signal, sys
         import numpy as np
@@ -204,17 +191,17 @@ def test_a_full_disk_is_named_and_the_old_index_stays(tmp_path: Path) -> None:
                 raise AssertionError(limit)
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code), folder], check=True)
-    assert _same(Index.load(folder), _index(5))
+    assert same(Index.load(folder), random_index(5))
     assert [path.name for path in tmp_path.iterdir()] == ["index"]
 
 
 def test_a_second_writer_is_refused_and_the_index_stays(tmp_path: Path) -> None:
     folder = tmp_path / "index"
-    _index(5).save(folder)
+    random_index(5).save(folder)
     with lock(folder), pytest.raises(InputError, match="being written by another process"):
-        _index(9).save(folder)
+        random_index(9).save(folder)
     assert len(Index.load(folder)) == 5
-    _index(9).save(folder)
+    random_index(9).save(folder)
     assert len(Index.load(folder)) == 9
 
 
@@ -244,13 +231,13 @@ SAVE_AND_DIE = """
 
 def test_kill_9_at_any_step_of_saving_leaves_the_old_index_or_the_new(tmp_path: Path) -> None:
     folder = tmp_path / "index"
-    old = _index(30, 4)
+    old = random_index(30, 4)
     seen = set()
     for last in range(100):
         old.save(folder)
         ended = subprocess.run([sys.executable, "-c", textwrap.dedent(SAVE_AND_DIE), folder, str(last)], check=False)
         loaded = Index.load(folder)
-        assert _same(loaded, old) or loaded.ids == [f"new{i}" for i in range(50)]
+        assert same(loaded, old) or loaded.ids == [f"new{i}" for i in range(50)]
         seen.add(loaded.ids[0])
         if ended.returncode == 0:
             break
@@ -261,7 +248,7 @@ def test_kill_9_at_any_step_of_saving_leaves_the_old_index_or_the_new(tmp_path: 
 
 def test_a_reader_beside_a_writer_always_gets_one_whole_index(tmp_path: Path) -> None:
     folder = tmp_path / "index"
-    _index(10).save(folder)
+    random_index(10).save(folder)
     code = """
         import sys
         import numpy as np
