@@ -95,8 +95,14 @@ def test_tree_and_back_is_the_same_config(run: Run) -> None:
 def test_yaml_and_back_is_the_same_config(tmp_path_factory: pytest.TempPathFactory, run: Run) -> None:
     yaml = pytest.importorskip("yaml")
     path = tmp_path_factory.getbasetemp() / "run.yaml"
-    path.write_text(yaml.safe_dump(to_tree(run), allow_unicode=True), encoding="utf-8")
+    # Escaped: written raw, PyYAML's own line separators (U+0085, U+2028, U+2029) come back as line breaks.
+    path.write_text(yaml.safe_dump(to_tree(run)), encoding="utf-8")
     assert load_yaml(Run, path) == run
+
+
+def test_yaml_is_read_in_every_script(tmp_path: Path) -> None:
+    (tmp_path / "run.yaml").write_text("name: 嵌入 für Ёлка\n", encoding="utf-8")
+    assert load_yaml(Run, tmp_path / "run.yaml").name == "嵌入 für Ёлка"
 
 
 @given(runs)
