@@ -86,7 +86,7 @@ def histogram(bins: Sequence[tuple[float, float, float]], name: str, title: str,
     every = math.ceil(len(bins) / 16)
     marks = ['<line class="grid" x1="0" x2="100%" y1="190" y2="190"/>']
     for place, (low, high, height) in enumerate(bins):
-        middle, tall = _percent((place + 0.5) * width), 160 * height / highest
+        middle, tall = _percent((place + 0.5) * width), 160 * (height / highest)
         label = f"{low:,.0f}" if low == high else f"{low:,.0f}–{high:,.0f}"
         marks.append(
             f'<rect class="mark" x="{_percent((place + 0.06) * width)}" width="{_percent(0.88 * width)}" '
