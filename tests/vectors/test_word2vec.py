@@ -9,10 +9,11 @@ import pytest
 from numba.core import caching
 
 from inlay.errors import InputError
-from inlay.vectors import word2vec
+from inlay.vectors import training
 from inlay.vectors.compiled import compiled
+from inlay.vectors.training import keep_probabilities
 from inlay.vectors.vocabulary import LineFiles, read
-from inlay.vectors.word2vec import Word2Vec, keep_probabilities, train
+from inlay.vectors.word2vec import Word2Vec, train
 from inlay.vectors.wordvectors import WordVectors
 
 SMALL = Word2Vec(dim=20, window=3, epochs=3, min_count=1, alpha=0.05)
@@ -61,7 +62,7 @@ def test_sentences_files_and_an_encoded_corpus_train_the_same_vectors(tmp_path):
 
 
 def test_the_size_of_a_chunk_does_not_decide_what_is_learnt(monkeypatch):
-    monkeypatch.setattr(word2vec, "_CHUNK", 500)
+    monkeypatch.setattr(training, "_CHUNK", 500)
     assert belonging(train(topics(), SMALL)) == 1.0
 
 
@@ -85,7 +86,7 @@ def test_subsampling_keeps_words_by_the_formula():
 
 
 def test_progress_rises_to_the_whole_and_an_interrupt_from_it_ends_the_training(monkeypatch):
-    monkeypatch.setattr(word2vec, "_CHUNK", 1000)
+    monkeypatch.setattr(training, "_CHUNK", 1000)
     seen = []
     train(topics(), SMALL, on_progress=seen.append)
     assert [step.words for step in seen] == sorted(step.words for step in seen)

@@ -1,8 +1,6 @@
 """word2vec: skip-gram with negative sampling (Mikolov et al. 2013, arXiv:1310.4546), trained by compiled kernels."""
 
-import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,16 +8,13 @@ from numpy.typing import NDArray
 
 from inlay.errors import InputError
 from inlay.live import Live
+from inlay.vectors.training import Kernel, Progress, Schedule, aligned, keep_probabilities, packed, run
 from inlay.vectors.vocabulary import Encoded, LineFiles, Vocabulary, read
 from inlay.vectors.wordvectors import WordVectors
 
 # V words, D dimensions, n tokens
 
-_CHUNK = 100_000
-"""Tokens that a kernel works on before it looks up: the live line moves and Ctrl-C is heard between two chunks."""
-
-_LINE = 16
-"""Floats in a cache line: each row begins on one."""
+Tokens = NDArray[np.int32]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,16 +67,6 @@ class Word2Vec:
                 raise InputError(f"{name}={getattr(self, name)} {rule}")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """Where a training stands."""
-
-    words: int
-    """Words trained on so far, over all epochs."""
-    total: int
-    """Words to train on, over all epochs."""
-
-
 def train(
     source: Iterable[Sequence[str]] | LineFiles | Encoded,
     config: Word2Vec = Word2Vec(),
@@ -107,25 +92,21 @@ def train(
         )
     rng = np.random.default_rng(config.seed)
     inputs, outputs = _tables(vocabulary, config, start, rng)
-    with Live("word2vec", int(vocabulary.counts.sum()) * config.epochs, "words") as live:
-        for progress in _run(corpus, config, inputs, outputs, rng):
+    kernel, words = _kernel(corpus, config, inputs, outputs), int(vocabulary.counts.sum())
+    schedule = Schedule(epochs=config.epochs, alpha=config.alpha, min_alpha=config.min_alpha, threads=config.threads)
+    with Live("word2vec", words * config.epochs, "words") as live:
+        for progress in run(kernel, corpus.tokens, words, schedule, rng):
             live.at(progress.words)
             if on_progress:
                 on_progress(progress)
-    matrix, context = _packed(inputs, config.dim), _packed(outputs, config.dim)
+    matrix, context = packed(inputs, config.dim), packed(outputs, config.dim)
     if not (np.isfinite(matrix).all() and np.isfinite(context).all()):
         raise InputError(f"training diverged (vectors are not finite); take an alpha smaller than {config.alpha}")
     return WordVectors(words=vocabulary.words, matrix=matrix, counts=vocabulary.counts, context=context)
 
 
-def _run(
-    corpus: Encoded,
-    config: Word2Vec,
-    inputs: NDArray[np.float32],
-    outputs: NDArray[np.float32],
-    rng: np.random.Generator,
-) -> Iterator[Progress]:
-    """Train both tables in place, and say a few times a second how far it is."""
+def _kernel(corpus: Encoded, config: Word2Vec, inputs: NDArray[np.float32], outputs: NDArray[np.float32]) -> Kernel:
+    """The loop that trains both tables in place."""
     from inlay.vectors.kernels import LANES, alias_table, skipgram
 
     shares = corpus.vocabulary.counts / corpus.vocabulary.counts.sum()
@@ -133,67 +114,21 @@ def _run(
     keep = (keep_probabilities(shares, config.sample) * 0xFFFFFFFF).astype(np.uint32)
     drawn = config.drawn or config.negative
     width = -(-config.dim // LANES) * LANES
-    stop = threading.Event()
-    stretches = _stretches(corpus.tokens, config.threads)
-    done = np.zeros(len(stretches))  # epochs, with their fractions, that each thread has behind it
 
-    def work(thread: int, tokens: NDArray[np.int32], state: NDArray[np.uint64]) -> None:
-        for epoch in range(config.epochs):
-            at = 0
-            while at < len(tokens) and not stop.is_set():
-                end = min(at + _CHUNK, len(tokens))
-                after = epoch + end / len(tokens)
-                rates = np.array([_rate(config, done[thread]), _rate(config, after)])
-                at = skipgram(
-                    tokens, at, end, rates, keep, noise, inputs, outputs,
-                    width, config.window, drawn, config.negative / drawn, state,
-                )  # fmt: skip
-                done[thread] = epoch + at / len(tokens)
+    def kernel(tokens: Tokens, begin: int, end: int, rates: NDArray[np.float64], state: NDArray[np.uint64]) -> int:
+        return skipgram(
+            tokens, begin, end, rates, keep, noise, inputs, outputs,
+            width, config.window, drawn, config.negative / drawn, state,
+        )  # fmt: skip
 
-    total = int(corpus.vocabulary.counts.sum()) * config.epochs
-    with ThreadPoolExecutor(len(stretches)) as pool:
-        try:
-            running = {
-                pool.submit(work, thread, tokens, rng.integers(1, 2**64, 1, np.uint64))
-                for thread, tokens in enumerate(stretches)
-            }
-            while running:
-                finished, running = wait(running, timeout=0.1, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    future.result()
-                yield Progress(words=round(total * float(done.mean()) / config.epochs), total=total)
-        finally:
-            stop.set()
-
-
-def keep_probabilities(shares: NDArray[np.float64], sample: float) -> NDArray[np.float64]:
-    """(V,) chance of each word to stay in the text: min(1, √(t/f) + t/f) for its share f and t = `sample`."""
-    if not sample:
-        return np.ones_like(shares)
-    ratio = sample / shares
-    return np.minimum(1, np.sqrt(ratio) + ratio)
-
-
-def _rate(config: Word2Vec, epochs_done: float) -> float:
-    return config.alpha - (config.alpha - config.min_alpha) * min(epochs_done / config.epochs, 1)
-
-
-def _stretches(tokens: NDArray[np.int32], threads: int) -> list[NDArray[np.int32]]:
-    """The corpus in about equal parts that begin where a sentence does, one a thread; fewer for a tiny corpus."""
-    starts = [0]
-    for thread in range(1, threads):
-        nominal = max(len(tokens) * thread // threads, starts[-1])
-        ends = np.flatnonzero(tokens[nominal : nominal + 100_000] < 0)
-        starts.append(nominal + int(ends[0]) + 1 if len(ends) else nominal)
-    parts = [tokens[a:b] for a, b in zip(starts, [*starts[1:], len(tokens)], strict=True)]
-    return [part for part in parts if len(part)]
+    return kernel
 
 
 def _tables(
     vocabulary: Vocabulary, config: Word2Vec, start: WordVectors | None, rng: np.random.Generator
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The tables (V, ≥ D) before training: small random inputs, zero outputs, `start` where it knows the word."""
-    inputs, outputs = _aligned(len(vocabulary), config.dim), _aligned(len(vocabulary), config.dim)
+    inputs, outputs = aligned(len(vocabulary), config.dim), aligned(len(vocabulary), config.dim)
     for first in range(0, len(vocabulary), 4096):
         block = inputs[first : first + 4096, : config.dim]
         block[:] = (rng.random(block.shape, np.float32) - 0.5) / config.dim
@@ -207,20 +142,3 @@ def _tables(
         if start.context is not None:
             outputs[here, : config.dim] = start.context[there]
     return inputs, outputs
-
-
-def _aligned(rows: int, dim: int) -> NDArray[np.float32]:
-    """(rows, D or a little more) zeros; each row begins on a cache line."""
-    width = -(-dim // _LINE) * _LINE
-    room = np.zeros(rows * width + _LINE, np.float32)
-    first = -(room.ctypes.data // 4) % _LINE
-    return room[first : first + rows * width].reshape(rows, width)
-
-
-def _packed(table: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
-    """(V, D) the table without what pads its rows, moved together in the same memory: the tables are most of it."""
-    flat = table.reshape(-1)
-    for first in range(0, len(table), 4096):
-        rows = table[first : first + 4096, :dim].copy()
-        flat[first * dim : first * dim + rows.size] = rows.ravel()
-    return flat[: len(table) * dim].reshape(-1, dim)
