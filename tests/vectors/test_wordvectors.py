@@ -5,7 +5,8 @@ import pytest
 
 from inlay.errors import InputError
 from inlay.vectors import wordvectors
-from inlay.vectors.wordvectors import Mean, Refuse, WordVectors, Zero
+from inlay.vectors.unseen import Mean, NGrams, Refuse, Unk, Zero
+from inlay.vectors.wordvectors import WordVectors
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,9 @@ def test_unseen_words_follow_the_policy(vectors):
     with pytest.raises(InputError, match=r"'unseen'.*rows\(\.\.\., Zero\(\)\)"):
         vectors.rows(words, Refuse())
     for policy in (Zero, "mean", None):
-        with pytest.raises(InputError, match=r"unseen=.* must be Refuse\(\), Zero\(\) or Mean\(\)"):
+        with pytest.raises(
+            InputError, match=r"unseen=.* must be Refuse\(\), Zero\(\), Mean\(\), NGrams\(\) or Unk\(word\)"
+        ):
             vectors.rows(words, policy)
     np.testing.assert_array_equal(vectors.rows(words, Zero())[1], np.zeros(16))
     np.testing.assert_allclose(vectors.rows(words, Mean())[1], vectors.matrix.mean(axis=0), atol=1e-6)
@@ -129,3 +132,12 @@ def test_a_search_for_nothing_is_refused(vectors):
 def test_a_restriction_to_no_words_is_refused(vectors, restrict):
     with pytest.raises(InputError, match=f"restrict={restrict} must be at least 1"):
         vectors.nearest(vectors.matrix[:2], 1, restrict=restrict)
+
+
+def test_an_unknown_word_may_be_the_word_for_unknown_words_or_its_n_grams():
+    vectors = WordVectors(["a", "<unk>"], np.array([[1, 2], [3, 4]], np.float32))
+    assert vectors.rows(["b", "a"], Unk()).tolist() == [[3, 4], [1, 2]]
+    with pytest.raises(InputError, match="'<none>' is not among the 2 words"):
+        vectors.rows(["b"], Unk("<none>"))
+    with pytest.raises(InputError, match="no n-grams for unseen words"):
+        vectors.rows(["b"], NGrams())

@@ -51,7 +51,7 @@ def load(path: str | Path) -> "WordVectors":
     return _load_word2vec(path, beginning)
 
 
-def save(vectors: "WordVectors", path: str | Path, *, force: bool = False) -> None:
+def save(vectors: "WordVectors", path: str | Path, *, format: str | None = None, force: bool = False) -> None:
     """Write the vectors atomically, in the format that the suffix names: .txt or .vec, .bin, .safetensors.
 
     The first two hold words and matrix alone. Raises InputError for another suffix, a file that exists (without

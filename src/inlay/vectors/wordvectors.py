@@ -2,45 +2,34 @@
 
 import difflib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inlay.errors import InputError
+from inlay.vectors.unseen import Mean, NGrams, Refuse, Unk, Unseen, Zero
+
+if TYPE_CHECKING:
+    from inlay.vectors.subwords import Subwords
 
 # V words, D dimensions, N words looked up, Q queries
 
 _SCORES = 1 << 24
 """Scores that are held at a time: 64 MB."""
 
-
-@dataclass(frozen=True)
-class Refuse:
-    """An unseen word is an InputError that names it."""
-
-
-@dataclass(frozen=True)
-class Zero:
-    """An unseen word has the vector zero."""
-
-
-@dataclass(frozen=True)
-class Mean:
-    """An unseen word has the mean of all vectors: the unknown word as the average word."""
-
-
-Unseen = Refuse | Zero | Mean
+_REFUSE = Refuse()
 
 
 class WordVectors:
     """V words and their vectors, `matrix` (V, D) float32.
 
     `counts` (V,) says how often each word occurred in the training text, `context` (V, D) holds the vectors of the
-    words as predicted words; both may be None. The arrays may be memory-mapped and are never changed.
+    words as predicted words, `subwords` the n-grams that make vectors for unseen words; all three may be None. The
+    arrays may be memory-mapped and are never changed.
     """
 
     def __init__(
@@ -49,8 +38,10 @@ class WordVectors:
         matrix: NDArray[np.float32],
         counts: NDArray[np.int64] | None = None,
         context: NDArray[np.float32] | None = None,
+        subwords: "Subwords | None" = None,
     ) -> None:
         self.words, self.matrix, self.counts, self.context = list(words), matrix, counts, context
+        self.subwords = subwords
         if matrix.ndim != 2 or matrix.dtype != np.float32 or len(matrix) != len(self.words):
             raise InputError(
                 f"{len(self.words)} words need a matrix of as many rows of float32, not {matrix.shape} {matrix.dtype}"
@@ -70,11 +61,11 @@ class WordVectors:
 
         return load(path)
 
-    def save(self, path: str | Path, *, force: bool = False) -> None:
+    def save(self, path: str | Path, *, format: str | None = None, force: bool = False) -> None:
         """Write .safetensors (everything), .txt/.vec or .bin (words and matrix); see `inlay.vectors.formats`."""
         from inlay.vectors.formats import save
 
-        save(self, path, force=force)
+        save(self, path, format=format, force=force)
 
     @property
     def dim(self) -> int:
@@ -104,15 +95,22 @@ class WordVectors:
     def __repr__(self) -> str:
         return f"WordVectors({len(self)} words, {self.dim} dimensions)"
 
-    def rows(self, words: Iterable[str], unseen: Unseen = Refuse()) -> NDArray[np.float32]:
+    def rows(self, words: Iterable[str], unseen: Unseen = _REFUSE) -> NDArray[np.float32]:
         """(N, D) the vectors of the words, in order; unseen words as the policy says."""
         if not isinstance(unseen, Unseen):
-            raise InputError(f"unseen={unseen!r} must be Refuse(), Zero() or Mean()")
+            raise InputError(f"unseen={unseen!r} must be Refuse(), Zero(), Mean(), NGrams() or Unk(word)")
+        words = list(words)
         strict, way_out = isinstance(unseen, Refuse), "; rows(..., Zero()) or rows(..., Mean()) take unseen words"
         places = np.array([self._row(word, way_out) if strict else self.index.get(word, -1) for word in words], int)
         vectors = self.matrix[places] if len(self) else np.zeros((len(places), self.dim), np.float32)
-        if (places < 0).any():
-            vectors[places < 0] = 0 if isinstance(unseen, Zero) else self.matrix.mean(axis=0, dtype=np.float64)
+        missing = np.flatnonzero(places < 0)
+        if isinstance(unseen, NGrams):
+            if self.subwords is None:
+                raise InputError("these vectors have no n-grams for unseen words; train with fasttext, or take Zero()")
+            for place in missing:
+                vectors[place] = self.subwords.vector(words[place])
+        elif len(missing):
+            vectors[missing] = self._instead(unseen)
         return vectors
 
     def similarity(self, a: str, b: str) -> float:
@@ -175,6 +173,16 @@ class WordVectors:
             found[first : first + step] = top = _largest(scores, k)
             cosines[first : first + step] = np.take_along_axis(scores, top, axis=1)
         return found, cosines
+
+    def _instead(self, unseen: Unseen) -> NDArray[np.float32]:
+        """(D,) the one vector of all unseen words."""
+        match unseen:
+            case Unk(word):
+                return self[word]
+            case Mean():
+                return self.matrix.mean(axis=0, dtype=np.float64).astype(np.float32)
+            case Zero() | _:
+                return np.zeros(self.dim, np.float32)
 
     def _unit(self, row: int) -> NDArray[np.float32]:
         return self.matrix[row] / max(self.norms[row], np.float32(1e-30))
