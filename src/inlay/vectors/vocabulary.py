@@ -76,7 +76,7 @@ def read(source: Iterable[Sequence[str]] | LineFiles, *, min_count: int = 5, max
     if max_vocab is not None and max_vocab < 1:
         raise InputError(f"max_vocab={max_vocab} must be at least 1, or None for no limit")
     numbered = _number_files(source) if isinstance(source, LineFiles) else _number_sentences(source)
-    return _settle(*numbered, min_count, max_vocab)
+    return settle(*numbered, min_count, max_vocab)
 
 
 def _number_sentences(sentences: Iterable[Sequence[str]]) -> _Numbered:
@@ -195,7 +195,7 @@ def _grown(old: NDArray, size: int) -> NDArray:
     return old
 
 
-def _settle(
+def settle(
     spell: Callable[[int], str], n_words: int, tokens: NDArray[np.int32], min_count: int, max_vocab: int | None
 ) -> Encoded:
     """Number the kept words by falling frequency, in the tokens too (in place)."""
