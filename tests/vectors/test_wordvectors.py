@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from inlay.errors import InputError
-from inlay.vectors import wordvectors
+from inlay.vectors import nearest
 from inlay.vectors.unseen import Mean, NGrams, Refuse, Unk, Zero
 from inlay.vectors.wordvectors import WordVectors
 
@@ -92,7 +92,8 @@ def test_blocks_change_nothing_and_a_restriction_looks_at_the_first_words(vector
     exact = queries / np.linalg.norm(queries, axis=1, keepdims=True) @ unit.T
     exact[np.arange(50), np.arange(50)] = -np.inf
     np.testing.assert_array_equal(rows, np.argsort(-exact, axis=1)[:, :5])
-    monkeypatch.setattr(wordvectors, "_SCORES", 1200)
+    monkeypatch.setattr(nearest, "_SCORES", 1200)
+    monkeypatch.setattr(nearest, "_WORDS", 64)
     blocked, blocked_scores = vectors.nearest(queries, 5, without)
     np.testing.assert_array_equal(blocked, rows)
     np.testing.assert_allclose(blocked_scores, scores, atol=1e-6)

@@ -7,7 +7,7 @@ import json
 import math
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ _DTYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "I64": np.dtype("<i
 _LONGEST_HEADER = 64
 
 
-def load(path: str | Path) -> "WordVectors":
+def load(path: str | Path, *, verify: bool = True) -> "WordVectors":
     """The word vectors in a file: .safetensors (memory-mapped, read-only), or word2vec text or binary, told apart by
     content.
 
@@ -276,7 +276,7 @@ def _words(path: Path, data: NDArray[np.uint8], spans: NDArray[np.int64], where:
     return words
 
 
-def _rows_of(name: str, words: list[str]) -> Callable[[int], str]:
+def _rows_of(name: str, words: Sequence[str]) -> Callable[[int], str]:
     return lambda row: f"{name} of {words[row]!r}"
 
 
