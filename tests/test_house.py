@@ -140,6 +140,8 @@ def test_optional_and_heavy_packages_are_imported_on_use(file: Path) -> None:
         "yaml",
         "rich",
         "torch",
+        "matplotlib",
+        "sklearn",
     }
     for node in tree(file).body:
         if isinstance(node, ast.Import | ast.ImportFrom):

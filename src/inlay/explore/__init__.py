@@ -1,0 +1,1 @@
+"""Looking at vectors: maps of words."""
