@@ -34,7 +34,7 @@ from inlay.text.pairs import Pair, mine_all
 from inlay.text.words import LANGUAGES, is_unspaced, segmenter
 from inlay.tokenize.tokenizer import Tokenizer
 from inlay.vectors.vocabulary import Encoded, Vocabulary
-from inlay.vectors.word2vec import Word2Vec, train
+from inlay.vectors.word2vec import Negative, Word2Vec, train
 from inlay.vectors.wordvectors import WordVectors
 
 _WORDS_A_SECOND = 400_000
@@ -173,7 +173,8 @@ class Pipeline:
         encoded = self._encoded(texts, background)
         n_words = int(encoded.vocabulary.counts.sum())
         config = self.config.vectors
-        if n_words < _FEWEST_WORDS or len(encoded.vocabulary) <= 2 * config.negative:
+        noise = config.output.words if isinstance(config.output, Negative) else 1
+        if n_words < _FEWEST_WORDS or len(encoded.vocabulary) <= 2 * noise:
             say(f"word vectors are left out: {n_words:,} words are too few")
             return
         affordable = int(self._seconds(0.25) * _WORDS_A_SECOND / n_words)

@@ -6,97 +6,10 @@ import sys
 
 import numpy as np
 import pytest
+from twins import WIDTH, alone, outputs_of, path_of, sigmoid, tables, together
 
-from inlay.vectors import kernels
-from inlay.vectors.simd import LANES
+from inlay.vectors import huffman, kernels
 from inlay.vectors.word2vec import Word2Vec, train
-
-WIDTH = 2 * LANES
-
-
-def tables(rng, n_words=12, dim=11):
-    room = np.zeros((2, n_words, WIDTH), np.float32)
-    room[:, :, :dim] = rng.normal(0, 0.5, (2, n_words, dim))
-    return room[0].copy(), room[1].copy()
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-np.clip(x, -8, 8)))
-
-
-# The slow twins
-
-
-def twin_choose(centre, negatives, rate, weight):
-    """(slots,) rows and (2, slots) steps."""
-    n = -(-(len(negatives) + 1) // 6) * 8
-    outs, step = np.full(n, centre), np.zeros((2, n), np.float32)
-    step[:, 0] = rate, -rate
-    for k, word in enumerate(negatives, 1):
-        slot = k // 6 * 8 + k % 6
-        outs[slot] = word
-        step[1, slot] = -rate * weight * (word != centre)
-    return outs, step
-
-
-def twin_centre(inputs, rows, outputs, outs, step):
-    """One centre's update of both tables, in place."""
-    scores = inputs[rows] @ outputs[outs].T
-    g = step[0] + step[1] * sigmoid(scores)
-    for first in range(0, len(outs), 8):
-        tile = slice(first, first + 6)
-        before, change = outputs[outs[tile]].copy(), np.zeros((6, WIDTH), np.float32)
-        for c, row in enumerate(rows):
-            h = inputs[row].copy()
-            inputs[row] += g[c, tile] @ before
-            change += np.outer(g[c, tile], h)
-        np.add.at(outputs, outs[tile], change)
-
-
-class TwinRandom:
-    def __init__(self, seed):
-        self.x = seed
-
-    def next(self):
-        x, full = self.x, 2**64 - 1
-        x ^= x >> 12
-        x ^= x << 25 & full
-        x ^= x >> 27
-        self.x = x
-        return x * 0x2545F4914F6CDD1D & full
-
-    def below(self, n):
-        return (self.next() >> 32) * n >> 32
-
-
-def twin_draw(noise, random):
-    r = random.next()
-    word = (r >> 32) * len(noise) >> 32
-    return word if (r & 0xFFFFFFFF) <= int(noise[word, 0]) else int(noise[word, 1])
-
-
-def twin_skipgram(tokens, rates, keep, noise, inputs, outputs, window, drawn, weight, seed):
-    random = TwinRandom(seed)
-    negatives = [twin_draw(noise, random) for _ in range(drawn)]
-    at = 0
-    while at < len(tokens):
-        rate, piece = rates[0] + (rates[1] - rates[0]) * at / len(tokens), []
-        while at < len(tokens) and len(piece) < kernels.PIECE:
-            word, at = tokens[at], at + 1
-            if word < 0:
-                break
-            if random.next() >> 32 <= keep[word]:
-                piece.append(word)
-        for p, centre in enumerate(piece):
-            reach = 1 + random.below(window)
-            rows = [*piece[max(0, p - reach) : p], *piece[p + 1 : p + reach + 1]]
-            if rows:
-                outs, step = twin_choose(centre, negatives, np.float32(rate), np.float32(weight))
-                negatives = [twin_draw(noise, random) for _ in range(drawn)]
-                twin_centre(inputs, rows, outputs, outs, step)
-
-
-# The properties
 
 
 @pytest.mark.parametrize("drawn", [1, 5, 6, 13])
@@ -105,38 +18,42 @@ def test_one_centre_is_updated_as_by_the_twin(rows, drawn):
     rng = np.random.default_rng(drawn)
     inputs, outputs = tables(rng)
     negatives = rng.integers(0, 12, drawn)  # with repetitions, and with the centre among them
-    outs, step = twin_choose(2, negatives, 0.1, 0.7)
+    outs, step = outputs_of(2, negatives, 0.1, 0.7)
     made, made_step = np.empty(len(outs), np.int64), np.empty((2, len(outs)), np.float32)
     kernels.choose_outputs(2, negatives, np.float32(0.1), np.float32(0.7), made, made_step)
     np.testing.assert_array_equal(made, outs)
     np.testing.assert_allclose(made_step, step, rtol=1e-6)
 
     expected_inputs, expected_outputs = inputs.copy(), outputs.copy()
-    twin_centre(expected_inputs, rows, expected_outputs, outs, step)
+    together(expected_inputs, rows, rows, expected_outputs, outs, step)
     room = np.array([*rows, -1])
     g = np.empty((len(rows) + 1, len(outs)), np.float32)
     kernels.errors(inputs, room, len(rows), outputs, outs, step, g, WIDTH)
-    kernels.update(inputs, room, len(rows), outputs, outs, g, WIDTH)
+    kernels.update(inputs, room, room, len(rows), outputs, outs, g, WIDTH)
     np.testing.assert_allclose(inputs, expected_inputs, atol=2e-6)
     np.testing.assert_allclose(outputs, expected_outputs, atol=2e-6)
 
 
-@pytest.mark.parametrize(("window", "drawn", "weight"), [(1, 5, 1.0), (5, 5, 1.0), (3, 8, 0.5)])
-def test_a_corpus_is_trained_as_by_the_twin(window, drawn, weight):
-    rng = np.random.default_rng(1)
-    tokens = rng.integers(-1, 12, 400).astype(np.int32)
-    noise = kernels.alias_table(rng.random(12))
-    keep = rng.integers(2**30, 2**32, 12).astype(np.uint32)
-    inputs, outputs = tables(rng)
-    expected_inputs, expected_outputs = inputs.copy(), outputs.copy()
-    twin_skipgram(tokens, (0.05, 0.01), keep, noise, expected_inputs, expected_outputs, window, drawn, weight, 77)
-    rates, state = np.array([0.05, 0.01]), np.array([77], np.uint64)
-    end = kernels.skipgram(
-        tokens, 0, 400, rates, keep, noise, inputs, outputs, WIDTH, window, drawn, weight, state
-    )  # fmt: skip
-    assert end == 400
-    np.testing.assert_allclose(inputs, expected_inputs, atol=1e-4)
-    np.testing.assert_allclose(outputs, expected_outputs, atol=1e-4)
+@pytest.mark.parametrize("drawn", [1, 5, 6, 13])
+def test_one_vector_is_updated_as_by_the_twin(drawn):
+    rng = np.random.default_rng(drawn)
+    hidden, outputs = tables(rng)
+    outs, step = outputs_of(2, rng.integers(0, 12, drawn), 0.1, 0.7)
+    expected_outputs, error = outputs.copy(), np.empty((1, WIDTH), np.float32)
+    expected = alone(hidden[4], expected_outputs, outs, step)
+    kernels.predict(hidden, 4, outputs, outs, step, error, WIDTH)
+    np.testing.assert_allclose(error[0], expected, atol=2e-6)
+    np.testing.assert_allclose(outputs, expected_outputs, atol=2e-6)
+
+
+def test_a_path_fills_the_slots_as_by_the_twin():
+    tree = huffman.tree(np.array([500, 100, 40, 10, 6, 4, 2, 2, 1, 1]))
+    outs, step = np.empty(16, np.int64), np.empty((2, 16), np.float32)
+    for word in range(10):
+        expected, expected_step = path_of(word, tree, 0.3)
+        n = kernels.choose_path(word, *tree, np.float32(0.3), outs, step)
+        np.testing.assert_array_equal(outs[:n], expected)
+        np.testing.assert_allclose(step[:, :n], expected_step)
 
 
 def test_the_step_is_the_gradient_of_the_negative_sampling_loss():
@@ -155,7 +72,7 @@ def test_the_step_is_the_gradient_of_the_negative_sampling_loss():
     kernels.choose_outputs(0, np.array([1, 2]), np.float32(1), np.float32(1), outs, step)
     new_v, new_u, rows, g = v.copy(), u.copy(), np.array([0, 0]), np.empty((2, 8), np.float32)
     kernels.errors(new_v, rows, 1, new_u, outs, step, g, WIDTH)
-    kernels.update(new_v, rows, 1, new_u, outs, g, WIDTH)
+    kernels.update(new_v, rows, rows, 1, new_u, outs, g, WIDTH)
     dv, du = v - new_v, u - new_u  # a step of size 1 goes down the gradient
     np.testing.assert_allclose(dv[0, :2], (0.006996, 0.240758), atol=2e-6)
     np.testing.assert_allclose(
@@ -187,28 +104,6 @@ def test_the_alias_table_holds_the_probabilities_exactly(n):
     own = table[:, 0] / (2**32 - 1)
     implied = np.bincount(np.arange(n), own, n) + np.bincount(table[:, 1], 1 - own, n)
     np.testing.assert_allclose(implied / n, shares / shares.sum(), atol=1e-8)
-
-
-def test_no_pair_of_words_reaches_over_the_end_of_a_sentence():
-    """Words of different sentences never meet: the second sentence's word leaves the first one's vectors alone."""
-    rng = np.random.default_rng(0)
-    inputs, outputs = tables(rng)
-    before = inputs.copy()
-    tokens = np.array([0, -1, 1, -1, 2, 3, -1, 4], np.int32)
-    keep, noise = np.full(12, 2**32 - 1, np.uint32), kernels.alias_table(np.ones(12))
-    state = np.array([3], np.uint64)
-    kernels.skipgram(tokens, 0, 8, np.array([0.1, 0.1]), keep, noise, inputs, outputs, WIDTH, 5, 5, 1.0, state)
-    changed = np.flatnonzero((inputs != before).any(axis=1))
-    assert changed.tolist() == [2, 3]
-
-
-def test_a_sentence_that_begins_in_a_chunk_is_finished_in_it():
-    tokens = np.array([0, 1, 2, -1, 3, 4, 5, 6, -1, 7], np.int32)
-    inputs, outputs = tables(np.random.default_rng(0))
-    keep, noise = np.full(12, 2**32 - 1, np.uint32), kernels.alias_table(np.ones(12))
-    rest = (np.array([0.1, 0.1]), keep, noise, inputs, outputs, WIDTH, 5, 5, 1.0, np.array([3], np.uint64))
-    assert kernels.skipgram(tokens, 0, 5, *rest) == 9
-    assert kernels.skipgram(tokens, 0, 4, *rest) == 4
 
 
 def test_the_fraction_that_subsampling_keeps_is_the_one_asked_for():

@@ -13,10 +13,16 @@ from inlay.vectors import training
 from inlay.vectors.compiled import compiled
 from inlay.vectors.training import keep_probabilities
 from inlay.vectors.vocabulary import LineFiles, read
-from inlay.vectors.word2vec import Word2Vec, train
+from inlay.vectors.word2vec import Cbow, Hierarchical, Negative, PerCentre, PerPair, SkipGram, Word2Vec, train
 from inlay.vectors.wordvectors import WordVectors
 
 SMALL = Word2Vec(dim=20, window=3, epochs=3, min_count=1, alpha=0.05)
+WAYS = [
+    (model, output)
+    for model in (SkipGram(), Cbow())
+    for output in (Negative(), Negative(sampling=PerPair()), Negative(sampling=PerCentre(drawn=3)), Hierarchical())
+]
+EVERY_WAY = pytest.mark.parametrize(("model", "output"), WAYS, ids=str)
 
 
 def topics(n=3000, seed=0):
@@ -33,8 +39,8 @@ def belonging(vectors):
 
 @pytest.mark.parametrize(
     "change",
-    [{}, {"threads": 2}, {"negative": 10, "drawn": 5}, {"negative": 12}, {"dim": 100}],
-    ids=["small", "two threads", "half drawn", "more than a tile", "dim 100"],
+    [{}, {"output": Negative(words=12)}, {"dim": 100}],
+    ids=["small", "more than a tile", "dim 100"],
 )
 def test_words_of_one_topic_become_neighbours(change):
     config = replace(SMALL, **change)
@@ -43,10 +49,22 @@ def test_words_of_one_topic_become_neighbours(change):
     assert belonging(vectors) == 1.0
 
 
-def test_one_thread_repeats_itself_bit_for_bit_and_the_seed_matters():
-    first, again, other = (train(topics(300), replace(SMALL, seed=seed)) for seed in (1, 1, 2))
+@EVERY_WAY
+def test_each_way_learns_with_one_thread_and_with_two(model, output):
+    for threads in (1, 2):
+        vectors = train(topics(), replace(SMALL, model=model, output=output, threads=threads, epochs=4))
+        assert belonging(vectors) == 1.0
+        assert vectors.counts.sum() == 3000 * 8
+        assert (vectors.context is None) == (output == Hierarchical())
+
+
+@EVERY_WAY
+def test_one_thread_repeats_itself_bit_for_bit_and_the_seed_matters(model, output):
+    config = replace(SMALL, model=model, output=output, epochs=1)
+    first, again, other = (train(topics(300), replace(config, seed=seed)) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first.matrix, again.matrix)
-    np.testing.assert_array_equal(first.context, again.context)
+    if first.context is not None:
+        np.testing.assert_array_equal(first.context, again.context)
     assert (first.matrix != other.matrix).any()
 
 
@@ -64,18 +82,6 @@ def test_sentences_files_and_an_encoded_corpus_train_the_same_vectors(tmp_path):
 def test_the_size_of_a_chunk_does_not_decide_what_is_learnt(monkeypatch):
     monkeypatch.setattr(training, "_CHUNK", 500)
     assert belonging(train(topics(), SMALL)) == 1.0
-
-
-def test_training_starts_from_given_vectors_where_they_know_the_word():
-    start = train(topics(), SMALL)
-    known = start.words[:-5]
-    start = WordVectors(known, start.matrix[:-5], context=start.context[:-5])
-    still = replace(SMALL, epochs=1, alpha=1e-9, min_alpha=0)
-    vectors = train(topics(50), still, start=start)
-    for word in known:
-        np.testing.assert_allclose(vectors[word], start[word], atol=1e-5)
-    with pytest.raises(InputError, match="dim=7, but the vectors to start from have 20"):
-        train(topics(50), replace(still, dim=7), start=start)
 
 
 def test_subsampling_keeps_words_by_the_formula():
@@ -114,11 +120,8 @@ def test_quality_is_that_of_gensim():
     ("change", "message"),
     [
         ({"dim": 0}, "dim=0 must be at least 1"),
-        ({"window": 0}, "window=0 must be at least 1; 5 is usual"),
-        ({"negative": 0}, "negative=0 must be at least 1"),
-        ({"negative": 40}, "negative=40 needs more words than that, but the vocabulary has 40"),
-        ({"drawn": 0}, "drawn=0 must be at least 1"),
-        ({"noise_exponent": float("nan")}, "noise_exponent=nan must lie between"),
+        ({"window": 0}, "window=0 must lie between 1 and 1000; 5 is usual"),
+        ({"output": Negative(words=40)}, "40 noise words need a vocabulary of more, but this one has 40"),
         ({"sample": -1}, "sample=-1 must lie between 0"),
         ({"alpha": 0}, "alpha=0 must lie between 0 and 1"),
         ({"min_alpha": 0.9}, "min_alpha=0.9 must lie between 0 and alpha=0.05"),
@@ -134,6 +137,19 @@ def test_quality_is_that_of_gensim():
 def test_a_value_out_of_range_is_named_with_the_rule(change, message):
     with pytest.raises(InputError, match=message):
         train(topics(100), replace(SMALL, **change))
+
+
+@pytest.mark.parametrize(
+    ("part", "arguments", "message"),
+    [
+        (Negative, {"words": 0}, "words=0 noise words must be at least 1"),
+        (Negative, {"exponent": float("nan")}, "exponent=nan must lie between"),
+        (PerCentre, {"drawn": 0}, "drawn=0 must be at least 1"),
+    ],
+)
+def test_a_part_refuses_a_value_out_of_range(part, arguments, message):
+    with pytest.raises(InputError, match=message):
+        part(**arguments)
 
 
 def test_kernels_compile_where_no_cache_can_be_written(monkeypatch):

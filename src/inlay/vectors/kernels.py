@@ -1,18 +1,17 @@
-"""Skip-gram with negative sampling: the loops over a corpus, as pure functions on arrays.
+"""What the loops of word2vec are made of, as pure functions on arrays: chance, windows, outputs, and the updates.
 
-One set of noise words is drawn for each centre word and shared by all its neighbours, so that an update is a small
-matrix product (neighbours × outputs) and not a dot product per pair. It is done in tiles of 2 neighbours × 6 outputs,
-whose twelve sums stay in registers.
+Many vectors against the same outputs are a small matrix product, done in tiles of 2 vectors × 6 outputs, whose twelve
+sums stay in registers (`errors`, `update`); a vector alone takes a tile of its own (`predict`).
 """
 
 # V words, W floats of a row that are used (a multiple of LANES), M neighbours of a centre, T = 8 slots a tile of 6
-# outputs: the two last ones stay unused. `inputs` and `outputs` are (V, >= W) float32, zero beyond the dimension.
+# outputs: the two last ones stay unused. `inputs` and `outputs` are (≥ V, ≥ W) float32, zero beyond the dimension.
 # r: a 64-bit random number, of which the upper half is compared with a probability times 2**32.
 
 from typing import Any
 
 import numpy as np
-from numba import float32, int64, uint32, uint64
+from numba import int64, uint32, uint64
 
 from inlay.vectors.compiled import compiled
 from inlay.vectors.simd import LANES, fma, load, load8, plus, prefetch, sigmoid, spread, store, sums, zero
@@ -113,10 +112,11 @@ def errors(inputs: Any, rows: Any, m: Any, outputs: Any, outs: Any, step: Any, g
 
 
 @compiled
-def update(inputs: Any, rows: Any, m: Any, outputs: Any, outs: Any, g: Any, width: Any) -> None:
+def update(inputs: Any, rows: Any, into: Any, m: Any, outputs: Any, outs: Any, g: Any, width: Any) -> None:
     """h_c += Σ_t g[c, t] · o_t and o_t += Σ_c g[c, t] · h_c, tile after tile.
 
-    A row that stands twice among `rows` or `outs` gets both of its updates.
+    The new h_c goes to the row into[c]: that of rows[c], or any other where the word is to stay as it is. A row that
+    stands twice among `rows` or `outs` gets both of its updates.
     """
     for s in range(0, len(outs), SLOTS):
         r0, r1, r2, r3, r4, r5 = outs[s], outs[s + 1], outs[s + 2], outs[s + 3], outs[s + 4], outs[s + 5]
@@ -138,13 +138,51 @@ def update(inputs: Any, rows: Any, m: Any, outputs: Any, outs: Any, g: Any, widt
                 even, e4 = fma(w, o4, even), fma(w, h, e4)
                 w = spread(g, c, s + 5)
                 odd, e5 = fma(w, o5, odd), fma(w, h, e5)
-                store(inputs, rows[c], d, plus(even, odd))
+                store(inputs, into[c], d, plus(even, odd))
             store(outputs, r0, d, plus(load(outputs, r0, d), e0))
             store(outputs, r1, d, plus(load(outputs, r1, d), e1))
             store(outputs, r2, d, plus(load(outputs, r2, d), e2))
             store(outputs, r3, d, plus(load(outputs, r3, d), e3))
             store(outputs, r4, d, plus(load(outputs, r4, d), e4))
             store(outputs, r5, d, plus(load(outputs, r5, d), e5))
+
+
+@compiled
+def predict(hidden: Any, row: Any, outputs: Any, outs: Any, step: Any, error: Any, width: Any) -> None:
+    """For the one vector h = hidden[row] and g_t = step[0, t] + step[1, t] · σ(h · o_t): o_t += g_t · h, and
+    error (1, ≥ W) = Σ_t g_t · o_t, of the outputs as they were. An output that stands twice gets both updates."""
+    g = np.empty((1, SLOTS), np.float32)
+    for s in range(0, len(outs), SLOTS):
+        r0, r1, r2, r3, r4, r5 = outs[s], outs[s + 1], outs[s + 2], outs[s + 3], outs[s + 4], outs[s + 5]
+        a0 = a1 = a2 = a3 = a4 = a5 = zero()
+        for d in range(0, width, LANES):
+            h = load(hidden, row, d)
+            a0, a1 = fma(h, load(outputs, r0, d), a0), fma(h, load(outputs, r1, d), a1)
+            a2, a3 = fma(h, load(outputs, r2, d), a2), fma(h, load(outputs, r3, d), a3)
+            a4, a5 = fma(h, load(outputs, r4, d), a4), fma(h, load(outputs, r5, d), a5)
+        store(g, 0, 0, fma(load8(step, 1, s), sigmoid(sums(a0, a1, a2, a3, a4, a5)), load8(step, 0, s)))
+        g0, g1, g2 = spread(g, 0, 0), spread(g, 0, 1), spread(g, 0, 2)
+        g3, g4, g5 = spread(g, 0, 3), spread(g, 0, 4), spread(g, 0, 5)
+        for d in range(0, width, LANES):
+            h = load(hidden, row, d)
+            o0, o1, o2 = load(outputs, r0, d), load(outputs, r1, d), load(outputs, r2, d)
+            o3, o4, o5 = load(outputs, r3, d), load(outputs, r4, d), load(outputs, r5, d)
+            even, odd = fma(g4, o4, fma(g2, o2, fma(g0, o0, zero()))), fma(g5, o5, fma(g3, o3, fma(g1, o1, zero())))
+            e = plus(even, odd)
+            store(error, 0, d, plus(load(error, 0, d), e) if s else e)
+            store(outputs, r0, d, fma(g0, h, o0))
+            store(outputs, r1, d, fma(g1, h, load(outputs, r1, d)))  # read again: it may be the row of before
+            store(outputs, r2, d, fma(g2, h, load(outputs, r2, d)))
+            store(outputs, r3, d, fma(g3, h, load(outputs, r3, d)))
+            store(outputs, r4, d, fma(g4, h, load(outputs, r4, d)))
+            store(outputs, r5, d, fma(g5, h, load(outputs, r5, d)))
+
+
+@compiled
+def add(table: Any, row: Any, to: Any, vector: Any, width: Any) -> None:
+    """table[to] = table[row] + vector[0]"""
+    for d in range(0, width, LANES):
+        store(table, to, d, plus(load(table, row, d), load(vector, 0, d)))
 
 
 @compiled
@@ -161,6 +199,24 @@ def choose_outputs(centre: Any, negatives: Any, rate: Any, weight: Any, outs: An
         outs[slot] = negatives[k]
         if negatives[k] != centre:
             step[1, slot] = -rate * weight
+
+
+@compiled
+def choose_path(word: Any, points: Any, codes: Any, starts: Any, rate: Any, outs: Any, step: Any) -> Any:
+    """Fill the slots with the nodes of a word's path (see `huffman`): σ is to be 1 where the code is 1, else 0.
+
+    Returns how many slots are in use; those left over in the last tile get the path's first node and a step of zero.
+    """
+    begin = starts[word]
+    length = starts[word + 1] - begin
+    n = (length + TILE - 1) // TILE * SLOTS
+    outs[:n] = points[begin] if length else 0
+    step[:, :n] = 0
+    for k in range(length):
+        slot = k // TILE * SLOTS + k % TILE
+        outs[slot] = points[begin + k]
+        step[0, slot], step[1, slot] = rate * codes[begin + k], -rate
+    return n
 
 
 @compiled
@@ -183,64 +239,27 @@ def next_piece(tokens: Any, at: Any, keep: Any, state: Any, piece: Any) -> Any:
 
 
 @compiled
+def neighbours(
+    piece: Any, n: Any, p: Any, window: Any, frozen: Any, spare: Any, state: Any, rows: Any, into: Any
+) -> Any:
+    """The words of piece[:n] around p, as far as a reach drawn from 1 .. window: their rows, and where to write them.
+
+    `frozen` (V,) bool, or empty: these words' updates go to the row `spare`, so that they stay as they are. Returns how
+    many there are; `rows` and `into` hold one more.
+    """
+    reach = 1 + int64(((next_random(state) >> uint64(32)) * uint64(window)) >> uint64(32))
+    m = 0
+    for q in range(max(0, p - reach), min(n, p + reach + 1)):
+        if q != p:
+            rows[m] = into[m] = piece[q]
+            if len(frozen) and frozen[piece[q]]:
+                into[m] = spare
+            m += 1
+    return m
+
+
+@compiled
 def fetch(table: Any, row: Any, width: Any) -> None:
     """Bring a row into the cache while there is other work to do."""
     for d in range(0, width, _LINE):
         prefetch(table, row, d)
-
-
-@compiled
-def skipgram(
-    tokens: Any,  # (n,) int32, -1 between sentences
-    begin: Any,
-    end: Any,
-    rates: Any,  # (2,) float64: the learning rate at `begin` and at `end`, linear between them
-    keep: Any,  # (V,) uint32
-    noise: Any,  # (V, 2) uint32, an alias table
-    inputs: Any,
-    outputs: Any,
-    width: Any,
-    window: Any,
-    drawn: Any,  # noise words for each centre
-    weight: Any,  # float: how often each of them counts
-    state: Any,  # (1,) uint64
-) -> int:
-    """Train on the sentences that begin in tokens[begin:end], changing both tables; returns where the next one begins.
-
-    Each word in turn is the centre. A reach is drawn from 1 .. window; every neighbour within it predicts the centre
-    against the noise. Over a corpus this is the same sum as the centre predicting its neighbours, since each pair of
-    words is met from both sides.
-    """
-    n_slots = (drawn + TILE) // TILE * SLOTS
-    piece = np.empty(PIECE, np.int32)
-    rows = np.empty(2 * window + 2, np.int64)
-    outs = np.empty(n_slots, np.int64)
-    step = np.empty((2, n_slots), np.float32)
-    g = np.empty((2 * window + 2, n_slots), np.float32)
-    negatives = np.empty(drawn, np.int64)
-    for k in range(drawn):
-        negatives[k] = draw(noise, state)
-
-    at = begin
-    while at < end:
-        rate = float32(rates[0] + (rates[1] - rates[0]) * (at - begin) / (end - begin))
-        n, at = next_piece(tokens, at, keep, state, piece)
-        for p in range(n):
-            reach = 1 + int64(((next_random(state) >> uint64(32)) * uint64(window)) >> uint64(32))
-            m = 0
-            for q in range(max(0, p - reach), min(n, p + reach + 1)):
-                if q != p:
-                    rows[m] = piece[q]
-                    m += 1
-            if m == 0:
-                continue
-            choose_outputs(piece[p], negatives, rate, float32(weight), outs, step)
-            for k in range(drawn):  # the next centre's, so that they are on their way while this one is worked on
-                negatives[k] = draw(noise, state)
-                fetch(outputs, negatives[k], width)
-            if p + window + 2 < n:
-                fetch(inputs, piece[p + window + 2], width)
-                fetch(outputs, piece[p + 2], width)
-            errors(inputs, rows, m, outputs, outs, step, g, width)
-            update(inputs, rows, m, outputs, outs, g, width)
-    return at

@@ -4,9 +4,12 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from inlay.errors import InputError
 
 # V rows, D dimensions, n tokens
 
@@ -19,6 +22,13 @@ _LINE = 16
 Kernel = Callable[[NDArray[np.int32], int, int, NDArray[np.float64], NDArray[np.uint64]], int]
 """kernel(tokens, begin, end, rates, state): train on the sentences that begin in tokens[begin:end], with a learning
 rate that goes from rates[0] to rates[1], and return where the next one begins; `state` (1,) is the random state."""
+
+
+def check(rules: list[tuple[str, Any, bool, str]]) -> None:
+    """Raise an InputError for the first (name, value, holds, rule) that does not hold."""
+    for name, value, holds, rule in rules:
+        if not holds:
+            raise InputError(f"{name}={value} {rule}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +106,21 @@ def aligned(rows: int, dim: int) -> NDArray[np.float32]:
     room = np.zeros(rows * width + _LINE, np.float32)
     first = -(room.ctypes.data // 4) % _LINE
     return room[first : first + rows * width].reshape(rows, width)
+
+
+def scatter(table: NDArray[np.float32], rng: np.random.Generator) -> None:
+    """Fill `table` (rows, D) with small random numbers: evenly within ± 1 / 2D, as word2vec begins."""
+    for first in range(0, len(table), 4096):
+        block = table[first : first + 4096]
+        block[:] = (rng.random(block.shape, np.float32) - 0.5) / block.shape[1]
+
+
+def refuse_diverged(alpha: float, *tables: NDArray[np.float32]) -> None:
+    """Raise an InputError where a number in the tables is not finite."""
+    for table in tables:
+        for first in range(0, len(table), 4096):
+            if not np.isfinite(table[first : first + 4096]).all():
+                raise InputError(f"training diverged (vectors are not finite); take an alpha smaller than {alpha}")
 
 
 def packed(table: NDArray[np.float32], dim: int) -> NDArray[np.float32]:

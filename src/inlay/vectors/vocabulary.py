@@ -2,7 +2,7 @@
 
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -54,6 +54,12 @@ class Encoded:
         if len(self.tokens) and not -1 <= self.tokens.min() <= self.tokens.max() < len(self.vocabulary):
             raise InputError(f"tokens must lie between -1 and {len(self.vocabulary) - 1}, the last word's number")
 
+    @cached_property
+    def n_words(self) -> int:
+        """How many words the corpus has, sentence ends not counted."""
+        pieces = range(0, len(self.tokens), 1 << 20)
+        return sum(int(np.count_nonzero(self.tokens[at : at + (1 << 20)] >= 0)) for at in pieces)
+
 
 class LineFiles:
     """Text files of words between white space, a sentence a line; read in blocks, far faster than lists of words.
@@ -65,11 +71,17 @@ class LineFiles:
         self.sources = sources
 
 
-def read(source: Iterable[Sequence[str]] | LineFiles, *, min_count: int = 5, max_vocab: int | None = None) -> Encoded:
+def read(
+    source: Iterable[Sequence[str]] | LineFiles,
+    *,
+    min_count: int = 5,
+    max_vocab: int | None = None,
+    known: Container[str] = (),
+) -> Encoded:
     """Count and number the words of the source in one pass over it, keeping those that occur `min_count` times.
 
-    Of these, the `max_vocab` most frequent. Memory: 4 bytes a token, and the words. Raises InputError where no word is
-    left, naming how many there were.
+    Of these, the `max_vocab` most frequent; and all the `known` ones. Memory: 4 bytes a token, and the words. Raises
+    InputError where no word is left, naming how many there were.
     """
     if min_count < 1:
         raise InputError(f"min_count={min_count} must be at least 1; 1 keeps every word")
@@ -196,16 +208,26 @@ def _grown(old: NDArray, size: int) -> NDArray:
 
 
 def settle(
-    spell: Callable[[int], str], n_words: int, tokens: NDArray[np.int32], min_count: int, max_vocab: int | None
+    spell: Callable[[int], str],
+    n_words: int,
+    tokens: NDArray[np.int32],
+    min_count: int,
+    max_vocab: int | None,
+    known: Container[str] = (),
 ) -> Encoded:
     """Number the kept words by falling frequency, in the tokens too (in place)."""
     from inlay.vectors.byte_kernels import renumber, tally
 
     counts = tally(tokens, n_words)
-    words = {int(number): spell(int(number)) for number in np.flatnonzero(counts >= min_count)}
-    kept = sorted(words, key=words.__getitem__)
-    kept.sort(key=counts.tolist().__getitem__, reverse=True)  # equals stay in the order of the alphabet
-    kept = kept[:max_vocab]
+    candidates = np.flatnonzero(counts >= (1 if known else min_count))
+    words = {int(number): spell(int(number)) for number in candidates}
+    order = sorted(words, key=words.__getitem__)
+    order.sort(key=counts.tolist().__getitem__, reverse=True)  # equals stay in the order of the alphabet
+    new = [number for number in order if counts[number] >= min_count and words[number] not in known][:max_vocab]
+    kept = new
+    if known:
+        chosen = set(new)
+        kept = [number for number in order if number in chosen or words[number] in known]
     if not kept:
         raise InputError(
             f"none of the {n_words} words occurs min_count={min_count} times; give more text or a smaller min_count"

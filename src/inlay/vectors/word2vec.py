@@ -1,20 +1,84 @@
-"""word2vec: skip-gram with negative sampling (Mikolov et al. 2013, arXiv:1310.4546), trained by compiled kernels."""
+"""word2vec (Mikolov et al. 2013, arXiv:1301.3781 and 1310.4546): skip-gram and CBOW, trained by compiled kernels."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inlay.errors import InputError
 from inlay.live import Live
-from inlay.vectors.training import Kernel, Progress, Schedule, aligned, keep_probabilities, packed, run
-from inlay.vectors.vocabulary import Encoded, LineFiles, Vocabulary, read
+from inlay.vectors.start import Start, begin, carry, check_dim, frozen
+from inlay.vectors.training import (
+    Kernel,
+    Progress,
+    Schedule,
+    aligned,
+    check,
+    keep_probabilities,
+    packed,
+    refuse_diverged,
+    run,
+    scatter,
+)
+from inlay.vectors.vocabulary import Encoded, LineFiles, Vocabulary
 from inlay.vectors.wordvectors import WordVectors
 
 # V words, D dimensions, n tokens
 
 Tokens = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class SkipGram:
+    """Each word is predicted from each of its neighbours alone."""
+
+
+@dataclass(frozen=True)
+class Cbow:
+    """Each word is predicted from the mean of its neighbours: several times faster, and weaker on rare words."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PerCentre:
+    """One set of noise words for each centre, shared by all its neighbours: several times faster, as good."""
+
+    drawn: int | None = None
+    """Noise words drawn, each of weight words / drawn; None: as many as `words`."""
+
+    def __post_init__(self) -> None:
+        check([("drawn", self.drawn, self.drawn is None or self.drawn >= 1, "must be at least 1, or None for `words`")])
+
+
+@dataclass(frozen=True)
+class PerPair:
+    """New noise words for each pair of words: the classic algorithm. CBOW has one prediction a centre, so no other."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Negative:
+    """Negative sampling: tell the word from noise words (Mikolov et al. 2013, arXiv:1310.4546)."""
+
+    words: int = 5
+    """Noise words against each true one."""
+    exponent: float = 0.75
+    """They are drawn in proportion to frequency to this power."""
+    sampling: PerCentre | PerPair = PerCentre()
+    """How often new ones are drawn."""
+
+    def __post_init__(self) -> None:
+        check(
+            [
+                ("words", self.words, self.words >= 1, "noise words must be at least 1; 5 is usual"),
+                ("exponent", self.exponent, -10 <= self.exponent <= 10, "must lie between -10 and 10; 0.75 is usual"),
+            ]
+        )
+
+
+@dataclass(frozen=True)
+class Hierarchical:
+    """Hierarchical softmax: a word is the turns on its path through a Huffman tree (Morin & Bengio 2005)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,12 +89,10 @@ class Word2Vec:
     """Length of a word's vector."""
     window: int = 5
     """Farthest neighbour that counts; each centre draws its own reach from 1 to this."""
-    negative: int = 5
-    """Weight of the noise: as many noise words stand against each true pair."""
-    drawn: int | None = None
-    """Noise words drawn for a centre, each of weight negative / drawn, for all its neighbours; None: negative."""
-    noise_exponent: float = 0.75
-    """Noise words are drawn in proportion to frequency to this power."""
+    model: SkipGram | Cbow = SkipGram()
+    """What predicts a word."""
+    output: Negative | Hierarchical = Negative()
+    """How a prediction is scored."""
     sample: float = 1e-3
     """Words above this share of the text are thinned out; 0 keeps all."""
     alpha: float = 0.025
@@ -49,96 +111,99 @@ class Word2Vec:
     """Of the first vectors, the thinning, the reaches and the noise."""
 
     def __post_init__(self) -> None:
-        rules: list[tuple[str, bool, str]] = [
-            ("dim", self.dim >= 1, "must be at least 1; 100 is usual"),
-            ("window", self.window >= 1, "must be at least 1; 5 is usual"),
-            ("negative", self.negative >= 1, "must be at least 1; 5 is usual"),
-            ("drawn", self.drawn is None or self.drawn >= 1, "must be at least 1, or None for as many as negative"),
-            ("noise_exponent", -10 <= self.noise_exponent <= 10, "must lie between -10 and 10; 0.75 is usual"),
-            ("sample", 0 <= self.sample <= 1, "must lie between 0 (keep all) and 1; 0.001 is usual"),
-            ("alpha", 0 < self.alpha <= 1, "must lie between 0 and 1; 0.025 is usual"),
-            ("min_alpha", 0 <= self.min_alpha <= self.alpha, f"must lie between 0 and alpha={self.alpha}"),
-            ("epochs", self.epochs >= 1, "must be at least 1; 5 is usual"),
-            ("threads", 1 <= self.threads <= 256, "must lie between 1 and 256"),
-            ("seed", self.seed >= 0, "must not be negative"),
-        ]
-        for name, holds, rule in rules:
-            if not holds:
-                raise InputError(f"{name}={getattr(self, name)} {rule}")
+        check(
+            [
+                ("dim", self.dim, self.dim >= 1, "must be at least 1; 100 is usual"),
+                ("window", self.window, 1 <= self.window <= 1000, "must lie between 1 and 1000; 5 is usual"),
+                ("sample", self.sample, 0 <= self.sample <= 1, "must lie between 0 (keep all) and 1; 0.001 is usual"),
+                ("alpha", self.alpha, 0 < self.alpha <= 1, "must lie between 0 and 1; 0.025 is usual"),
+                (
+                    "min_alpha",
+                    self.min_alpha,
+                    0 <= self.min_alpha <= self.alpha,
+                    f"must lie between 0 and alpha={self.alpha}",
+                ),
+                ("epochs", self.epochs, self.epochs >= 1, "must be at least 1; 5 is usual"),
+                ("threads", self.threads, 1 <= self.threads <= 256, "must lie between 1 and 256"),
+                ("seed", self.seed, self.seed >= 0, "must not be negative"),
+            ]
+        )
 
 
 def train(
     source: Iterable[Sequence[str]] | LineFiles | Encoded,
     config: Word2Vec = Word2Vec(),
     *,
-    start: WordVectors | None = None,
+    start: Start | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> WordVectors:
-    """The vectors of the words in the source, most frequent first, with the table of context vectors beside them.
+    """The vectors of the words in the source, most frequent first; with negative sampling, the context vectors too.
 
-    `source` gives sentences as lists of words and is read once; LineFiles and an Encoded corpus are faster. Words known
-    to `start` begin with its vectors. The live line shows words per second and the time left. Raises InputError for a
-    value out of range, a vocabulary too small to draw noise from, and a training that diverged.
+    `source` gives sentences as lists of words and is read once; LineFiles and an Encoded corpus are faster. `start`
+    goes on from given vectors. The live line shows words per second and the time left. Raises InputError for a value
+    out of range, a vocabulary too small to draw noise from, and a training that diverged.
     """
-    if isinstance(source, Encoded):
-        corpus = source
-    else:
-        corpus = read(source, min_count=config.min_count, max_vocab=config.max_vocab)
+    check_dim(start, config.dim)
+    corpus = begin(source, start, min_count=config.min_count, max_vocab=config.max_vocab)
     vocabulary = corpus.vocabulary
-    if config.negative >= len(vocabulary):
+    if isinstance(config.output, Negative) and config.output.words >= len(vocabulary):
         raise InputError(
-            f"negative={config.negative} needs more words than that, but the vocabulary has {len(vocabulary)}; "
-            f"give more text, a smaller min_count (now {config.min_count}) or a smaller negative"
+            f"{config.output.words} noise words need a vocabulary of more, but this one has {len(vocabulary)}; "
+            f"give more text, a smaller min_count (now {config.min_count}) or fewer noise words"
         )
     rng = np.random.default_rng(config.seed)
-    inputs, outputs = _tables(vocabulary, config, start, rng)
-    kernel, words = _kernel(corpus, config, inputs, outputs), int(vocabulary.counts.sum())
+    # The last row is spare; of a tree, whose nodes begin at zero, there is one node fewer than words.
+    inputs, outputs = aligned(len(vocabulary) + 1, config.dim), aligned(len(vocabulary), config.dim)
+    scatter(inputs[:-1, : config.dim], rng)
+    carry("matrix", start, vocabulary, inputs)
+    if isinstance(config.output, Negative):
+        carry("context", start, vocabulary, outputs)
+    kernel = _kernel(vocabulary, config, inputs, outputs, frozen(start, vocabulary))
     schedule = Schedule(epochs=config.epochs, alpha=config.alpha, min_alpha=config.min_alpha, threads=config.threads)
-    with Live("word2vec", words * config.epochs, "words") as live:
-        for progress in run(kernel, corpus.tokens, words, schedule, rng):
+    with Live("word2vec", corpus.n_words * config.epochs, "words") as live:
+        for progress in run(kernel, corpus.tokens, corpus.n_words, schedule, rng):
             live.at(progress.words)
             if on_progress:
                 on_progress(progress)
-    matrix, context = packed(inputs, config.dim), packed(outputs, config.dim)
-    if not (np.isfinite(matrix).all() and np.isfinite(context).all()):
-        raise InputError(f"training diverged (vectors are not finite); take an alpha smaller than {config.alpha}")
+    matrix, context = packed(inputs[:-1], config.dim), packed(outputs, config.dim)
+    refuse_diverged(config.alpha, matrix, context)
+    if isinstance(config.output, Hierarchical):
+        return WordVectors(words=vocabulary.words, matrix=matrix, counts=vocabulary.counts)
     return WordVectors(words=vocabulary.words, matrix=matrix, counts=vocabulary.counts, context=context)
 
 
-def _kernel(corpus: Encoded, config: Word2Vec, inputs: NDArray[np.float32], outputs: NDArray[np.float32]) -> Kernel:
+def _kernel(
+    vocabulary: Vocabulary,
+    config: Word2Vec,
+    inputs: NDArray[np.float32],
+    outputs: NDArray[np.float32],
+    frozen: NDArray[np.bool_],
+) -> Kernel:
     """The loop that trains both tables in place."""
-    from inlay.vectors.kernels import LANES, alias_table, skipgram
+    from inlay.vectors import cbow_kernels, skipgram_kernels
+    from inlay.vectors.kernels import LANES, alias_table
 
-    shares = corpus.vocabulary.counts / corpus.vocabulary.counts.sum()
-    noise = alias_table(shares**config.noise_exponent)
+    shares = vocabulary.counts / vocabulary.counts.sum()
     keep = (keep_probabilities(shares, config.sample) * 0xFFFFFFFF).astype(np.uint32)
-    drawn = config.drawn or config.negative
-    width = -(-config.dim // LANES) * LANES
+    cbow = isinstance(config.model, Cbow)
+    loop: Callable[..., int]
+    match config.output:
+        case Hierarchical():
+            from inlay.vectors.huffman import tree
+
+            loop = cbow_kernels.tree if cbow else skipgram_kernels.tree
+            points, codes, starts = tree(vocabulary.counts)
+            chosen: tuple[Any, ...] = (points, codes, starts, int(np.diff(starts).max()))
+        case Negative(words=words, sampling=PerPair()) if not cbow:
+            loop = skipgram_kernels.own_noise
+            chosen = (alias_table(shares**config.output.exponent), words)
+        case Negative(words=words, sampling=sampling):
+            loop = cbow_kernels.noise if cbow else skipgram_kernels.shared_noise
+            drawn = (sampling.drawn if isinstance(sampling, PerCentre) else None) or words
+            chosen = (alias_table(shares**config.output.exponent), drawn, words / drawn)
+    tables = (inputs, outputs, -(-config.dim // LANES) * LANES, frozen)
 
     def kernel(tokens: Tokens, begin: int, end: int, rates: NDArray[np.float64], state: NDArray[np.uint64]) -> int:
-        return skipgram(
-            tokens, begin, end, rates, keep, noise, inputs, outputs,
-            width, config.window, drawn, config.negative / drawn, state,
-        )  # fmt: skip
+        return loop(tokens, begin, end, rates, *tables, *chosen, config.window, keep, state)
 
     return kernel
-
-
-def _tables(
-    vocabulary: Vocabulary, config: Word2Vec, start: WordVectors | None, rng: np.random.Generator
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The tables (V, ≥ D) before training: small random inputs, zero outputs, `start` where it knows the word."""
-    inputs, outputs = aligned(len(vocabulary), config.dim), aligned(len(vocabulary), config.dim)
-    for first in range(0, len(vocabulary), 4096):
-        block = inputs[first : first + 4096, : config.dim]
-        block[:] = (rng.random(block.shape, np.float32) - 0.5) / config.dim
-    if start is not None:
-        if start.dim != config.dim:
-            raise InputError(f"dim={config.dim}, but the vectors to start from have {start.dim}; set dim={start.dim}")
-        known = [word for word in vocabulary.words if word in start]
-        here = [vocabulary.index[word] for word in known]
-        there = [start.index[word] for word in known]
-        inputs[here, : config.dim] = start.matrix[there]
-        if start.context is not None:
-            outputs[here, : config.dim] = start.context[there]
-    return inputs, outputs
