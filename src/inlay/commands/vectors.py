@@ -57,7 +57,13 @@ def train(
                 yield segment(sentence)
 
     config = word2vec.Word2Vec(
-        dim=dim, window=window, negative=negative, min_count=min_count, epochs=epochs, threads=threads, seed=seed
+        dim=dim,
+        window=window,
+        output=word2vec.Negative(words=negative),
+        min_count=min_count,
+        epochs=epochs,
+        threads=threads,
+        seed=seed,
     )
     vectors = word2vec.train(words(), config)
     vectors.save(out, force=force)
