@@ -200,7 +200,7 @@ def split_rows(data: Any, at: Any, spans: Any, matrix: Any) -> tuple:
     """Read entries `word, space, D little-endian floats` from data[at:], each perhaps after a line end.
 
     Fills `spans` (V, 2), the words' places, and `matrix` (V, 4 D) uint8. Returns (rows read, place): fewer rows than V
-    where the data end too early.
+    where the data end too early, and then the place where the row begins that is cut.
     """
     n, (n_rows, size) = len(data), matrix.shape
     for row in range(n_rows):
@@ -210,7 +210,7 @@ def split_rows(data: Any, at: Any, spans: Any, matrix: Any) -> tuple:
         while at < n and data[at] != _SPACE:
             at += 1
         if at + 1 + size > n:
-            return row, at
+            return row, begin
         spans[row, 0], spans[row, 1] = begin, at
         at += 1
         for k in range(size):

@@ -121,7 +121,10 @@ def norms(table: Table) -> NDArray[np.float32]:
     """(V,) the lengths of the rows as they are decoded."""
     lengths = np.empty(table.shape[0], np.float32)
     for first, block in blocks(table):
-        lengths[first : first + len(block)] = np.sqrt(np.einsum("vd,vd->v", block, block))
+        squares = np.einsum("vd,vd->v", block, block)
+        if not (squares > 1e-30).all() or not np.isfinite(squares).all():  # out of float32's reach
+            squares = np.einsum("vd,vd->v", block, block, dtype=np.float64)
+        lengths[first : first + len(block)] = np.sqrt(squares)
     return lengths
 
 

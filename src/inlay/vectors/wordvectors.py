@@ -61,6 +61,8 @@ class WordVectors:
         if context is not None and (context.shape != self.table.shape or context.dtype != np.float32):
             shape = self.table.shape
             raise InputError(f"context must be float32 of shape {shape}, not {context.shape} {context.dtype}")
+        if subwords is not None and (subwords.n_words != len(self) or subwords.inputs.shape[1] != self.dim):
+            raise InputError(f"n-grams of {subwords.n_words} words by {subwords.inputs.shape[1]} fit no {self!r}")
         if not isinstance(words, Words):
             _ = self.index  # finds a word that stands twice
 

@@ -1,0 +1,204 @@
+"""Our own file, a .safetensors: everything that WordVectors hold, byte for byte the same for the same vectors.
+
+Its tensors are `words` (the words' UTF-8 one after the other), `offsets` (V + 1), `matrix` (V, D) in F32, F16 or I8
+(with `scales` (V,)), `norms` (V,), and where there are any `counts` (V,), `context` (V, D), `subwords` (V + B, D). A
+CRC-32 of each stands in the header. Files whose `words` are a JSON list, without offsets, are read too.
+"""
+
+import json
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inlay.errors import InputError
+from inlay.vectors import storage
+from inlay.vectors.gather import refuse_infinite, rows_of
+from inlay.vectors.storage import Full, Half, Int8, Table
+from inlay.vectors.words import Words
+
+if TYPE_CHECKING:
+    from inlay.vectors.subwords import Subwords
+    from inlay.vectors.wordvectors import WordVectors
+
+# V words, D dimensions, B buckets
+
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "I64": np.dtype("<i8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "I8": np.dtype("i1"),
+    "U8": np.dtype("u1"),
+}
+_CODES = {dtype: code for code, dtype in _DTYPES.items()}
+_KINDS: dict[str, tuple[tuple[str, ...], int]] = {
+    "matrix": (("F32", "F16", "I8"), 2),
+    "scales": (("F32",), 1),
+    "norms": (("F32",), 1),
+    "counts": (("I64",), 1),
+    "context": (("F32",), 2),
+    "subwords": (("F32",), 2),
+    "offsets": (("I64",), 1),
+    "words": (("U8",), 1),
+}
+_ALIGN = 64
+
+
+def write(vectors: "WordVectors", path: Path) -> None:
+    """Write everything that the vectors hold."""
+    words = Words.pack(vectors.words)
+    tables: dict[str, NDArray | None] = {
+        "matrix": vectors.table.values,
+        "scales": vectors.table.scales if isinstance(vectors.table, Int8) else None,
+        "norms": vectors.norms,
+        "counts": vectors.counts,
+        "context": vectors.context,
+        "subwords": None if vectors.subwords is None else vectors.subwords.inputs,
+        "offsets": words.offsets,
+        "words": words.text,
+    }
+    tensors = {name: np.ascontiguousarray(table) for name, table in tables.items() if table is not None}
+    metadata = {"format": "inlay word vectors 2"}
+    metadata |= {f"crc32.{name}": str(zlib.crc32(_bytes(tensor))) for name, tensor in tensors.items()}
+    if vectors.subwords is not None:
+        metadata |= {name: str(getattr(vectors.subwords, name)) for name in ("min_n", "max_n", "buckets")}
+    _write_tensors(path, tensors, metadata)
+
+
+def read(path: Path, *, verify: bool) -> "WordVectors":
+    """The vectors in a file, memory-mapped and read-only; `verify` reads it all once, checksums and numbers.
+
+    Without it only the header is read: what the tensors are and that they fill the file.
+    """
+    from inlay.vectors.wordvectors import WordVectors
+
+    tensors, metadata = _map_tensors(path)
+    _refuse_other_kinds(path, tensors)
+    if verify:
+        for name, tensor in tensors.items():
+            if f"crc32.{name}" in metadata and str(zlib.crc32(_bytes(tensor))) != metadata[f"crc32.{name}"]:
+                raise InputError(f"{path}: the bytes of {name!r} changed since they were written; copy the file again")
+    words = _words(path, tensors)
+    for name in ("matrix", "scales", "norms", "counts", "context"):
+        table = tensors.get(name)
+        if table is not None and len(table) != len(words):
+            raise InputError(f"{path}: {name!r} has {len(table)} rows for {len(words)} words; the file is damaged")
+    try:
+        vectors = WordVectors(
+            words, _table(path, tensors), tensors.get("counts"), tensors.get("context"), _subwords(tensors, metadata)
+        )
+        if verify:
+            _ = vectors.index  # every word can be decoded, and none stands twice
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    if verify:
+        refuse_infinite(path, storage.blocks(vectors.table), rows_of("matrix", words))
+        if vectors.context is not None:
+            refuse_infinite(path, [(0, vectors.context)], rows_of("context", words))
+        if vectors.subwords is not None:
+            refuse_infinite(path, [(0, vectors.subwords.inputs)], lambda row: f"row {row} of the n-grams")
+    if "norms" in tensors:
+        vectors.norms = tensors["norms"]
+    return vectors
+
+
+def _bytes(tensor: NDArray) -> memoryview:
+    return np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data
+
+
+def _write_tensors(path: Path, tensors: dict[str, NDArray], metadata: dict[str, str]) -> None:
+    """A safetensors file: the wider numbers first, so that each table is aligned, and then by name."""
+    header: dict[str, Any] = {"__metadata__": metadata}
+    order = sorted(tensors, key=lambda name: (-tensors[name].itemsize, name))
+    end = 0
+    for name in order:
+        tensor = tensors[name]
+        begin, end = end, end + tensor.nbytes
+        code = _CODES[tensor.dtype.newbyteorder("<")]
+        header[name] = {"dtype": code, "shape": list(tensor.shape), "data_offsets": [begin, end]}
+    head = json.dumps(header, separators=(",", ":"), sort_keys=True).encode()
+    head += b" " * (-(8 + len(head)) % _ALIGN)
+    with open(path, "wb") as file:
+        file.write(len(head).to_bytes(8, "little") + head)
+        for name in order:
+            file.write(_bytes(tensors[name].astype(tensors[name].dtype.newbyteorder("<"), copy=False)))
+
+
+def _map_tensors(path: Path) -> tuple[dict[str, NDArray], dict[str, str]]:
+    """(tensors, metadata) of a file, memory-mapped; tensors of unknown types are left out."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "numpy") as opened:  # checks that the parts fill the file without holes or overlaps
+            metadata = opened.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: not a sound safetensors file ({error}); write it again") from None
+    with open(path, "rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header: dict[str, Any] = json.loads(file.read(size))
+    header.pop("__metadata__", None)
+    whole = np.memmap(path, np.uint8, "r")
+    tensors = {}
+    for name, entry in header.items():
+        if entry["dtype"] in _DTYPES:
+            begin, end = (8 + size + offset for offset in entry["data_offsets"])
+            tensors[name] = np.asarray(whole[begin:end]).view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
+    return tensors, metadata
+
+
+def _refuse_other_kinds(path: Path, tensors: dict[str, NDArray]) -> None:
+    if missing := {"matrix", "words"} - tensors.keys():
+        held = ", ".join(sorted(tensors)) or "nothing"
+        raise InputError(f"{path}: no tensor {sorted(missing)[0]!r}; it holds {held}")
+    for name, (codes, n_dims) in _KINDS.items():
+        table = tensors.get(name)
+        if table is None:
+            continue
+        if _CODES.get(table.dtype) not in codes or table.ndim != n_dims:
+            kinds = " or ".join(_DTYPES[code].name for code in codes)
+            raise InputError(
+                f"{path}: {name!r} must be {kinds} with {n_dims} dimensions, not {table.dtype} {table.shape}"
+            )
+        if 0 in table.shape and name != "words":
+            raise InputError(f"{path}: {name!r} has the shape {table.shape}; it must hold a word and a number at least")
+
+
+def _words(path: Path, tensors: dict[str, NDArray]) -> Sequence[str]:
+    if "offsets" in tensors:
+        try:
+            return Words(tensors["words"], tensors["offsets"])
+        except InputError as error:
+            raise InputError(f"{path}: {error}; the file is damaged") from None
+    try:
+        words = json.loads(tensors["words"].tobytes())
+    except (ValueError, RecursionError):
+        words = None
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise InputError(f"{path}: 'words' must be a JSON list of strings in UTF-8; the file is of another kind")
+    return words
+
+
+def _table(path: Path, tensors: dict[str, NDArray]) -> Table:
+    matrix = tensors["matrix"]
+    if matrix.dtype == np.float32:
+        return Full(matrix)
+    if matrix.dtype == np.float16:
+        return Half(matrix)
+    if "scales" not in tensors:
+        raise InputError(f"{path}: 'matrix' of int8 needs 'scales', a number for each row; the file is damaged")
+    return Int8(matrix, tensors["scales"])
+
+
+def _subwords(tensors: dict[str, NDArray], metadata: dict[str, str]) -> "Subwords | None":
+    from inlay.vectors.subwords import Subwords
+
+    if "subwords" not in tensors:
+        return None
+    try:
+        min_n, max_n, buckets = (int(metadata[name]) for name in ("min_n", "max_n", "buckets"))
+    except (KeyError, ValueError):
+        raise InputError("the header lacks min_n, max_n or buckets of the n-grams; the file is damaged") from None
+    return Subwords(min_n=min_n, max_n=max_n, buckets=buckets, inputs=tensors["subwords"])
