@@ -19,11 +19,20 @@ from inlay.cli import VERBS, run
 from inlay.errors import InputError
 from inlay.text import data as sets
 
-PATHS = [[name] for name in VERBS] + [
-    [group, name] for group, verbs in VERBS.items() if isinstance(verbs, dict) for name in verbs
-]
+
+def paths(verbs: Any) -> list[list[str]]:
+    """The words that lead to each group and verb."""
+    below = [[name, *path] for name, verb in verbs.items() if isinstance(verb, dict) for path in paths(verb)]
+    return [[name] for name in verbs] + below
+
+
+def is_group(path: list[str]) -> bool:
+    return any(len(other) > len(path) and other[: len(path)] == path for other in PATHS)
+
+
+PATHS = paths(VERBS)
 EVERY = pytest.mark.parametrize("path", [[], *PATHS], ids=lambda path: " ".join(path) or "inlay")
-LEAVES = [path for path in PATHS if len(path) == 2 or not isinstance(VERBS[path[0]], dict)]
+LEAVES = [path for path in PATHS if not is_group(path)]
 
 Capture = pytest.CaptureFixture[str]
 
@@ -45,19 +54,20 @@ def test_every_help_has_a_claim_and_two_examples(path: list[str], capsys: Captur
 def test_every_example_is_a_command_that_parses(path: list[str], capsys: Capture) -> None:
     run([*path, "--help"])
     for example in examples(capsys.readouterr().out):
-        words = shlex.split(example.partition(" < ")[0])
+        words = shlex.split(re.split(" [<>] ", example)[0])
         words = words[words.index("inlay") + 1 :]
         command: Any = typer.main.get_command(cli.app)
         while hasattr(command, "commands"):
-            command = command.commands[words.pop(0)]
+            named = "retrieval" if command.name == "evaluate" and words[0] not in command.commands else words.pop(0)
+            command = command.commands[named]
         command.make_context(command.name, words)  # raises a usage error for an unknown or a missing option
 
 
-@pytest.mark.parametrize("path", [[], ["tokenizer"], ["vectors"], ["data"]], ids=lambda path: " ".join(path) or "inlay")
+@pytest.mark.parametrize("path", [[], *filter(is_group, PATHS)], ids=lambda path: " ".join(path) or "inlay")
 def test_no_claim_is_cut_in_the_list_of_commands(path: list[str], capsys: Capture) -> None:
     run([*path, "--help"])
     commands = capsys.readouterr().out.partition("Commands:")[2].partition("Examples:")[0]
-    assert commands.count(".\n") >= 2
+    assert commands.count(".\n") >= 1
     assert "..." not in commands
 
 

@@ -12,28 +12,45 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from inlay import __version__
-from inlay.commands import check, data, fit, model, tokenizer, vectors
+from inlay.commands import (
+    check,
+    data,
+    evaluate,
+    fit,
+    model,
+    tokenizer,
+    vectors,
+    vectors_convert,
+    vectors_map,
+    vectors_train,
+)
 from inlay.commands.options import Interrupted
 from inlay.errors import InputError
 from inlay.live import Live
 
 Verb = Callable[..., None]
 
-VERBS: dict[str, Verb | dict[str, Verb]] = {
+Verbs = Mapping[str, "Verb | Verbs"]
+
+VERBS: Verbs = {
     "fit": fit.fit,
     "search": model.search,
     "embed": model.embed,
-    "evaluate": model.evaluate,
+    "evaluate": {"retrieval": evaluate.retrieval},
     "info": model.info,
     "check-data": check.check_data,
     "tokenizer": {"train": tokenizer.train, "encode": tokenizer.encode},
     "vectors": {
-        "train": vectors.train,
+        "train": vectors_train.train,
         "neighbours": vectors.neighbours,
         "analogy": vectors.analogy,
         "similarity": vectors.similarity,
+        "odd": vectors.odd,
+        "convert": vectors_convert.convert,
+        "map": vectors_map.draw_map,
     },
     "data": {"list": data.list_sets, "pull": data.pull, "path": data.path, "verify": data.verify},
 }
@@ -141,7 +158,25 @@ def _group(context: typer.Context) -> None:
         raise typer.Exit(2)
 
 
+class _Evaluate(typer.core.TyperGroup):
+    """`inlay evaluate DIR` is `inlay evaluate retrieval DIR`: what is no verb is the model to measure."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        known = not args or args[0] in (*self.commands, *ctx.help_option_names)
+        return super().parse_args(ctx, args if known else ["retrieval", *args])
+
+
+_CLASSES: dict[str, type[typer.core.TyperGroup]] = {"evaluate": _Evaluate}
 _GROUPS = {
+    "evaluate": """Measure models and word vectors on public tests.
+
+    Without a verb, the model in a folder is measured on judged queries; a folder that is named like a verb is given
+    as ./vectors.
+
+    Examples:
+    inlay evaluate model --on cranfield
+    inlay evaluate model --on beir/scifact --split dev --json
+    """,
     "tokenizer": """Train tokenizers and try them.
 
     Examples:
@@ -169,8 +204,9 @@ def _described(text: str | None) -> tuple[str, str]:
     return help.strip(), "\b\nExamples:" + "".join(f"\n  {line}" for line in examples.splitlines())
 
 
-def _app(verbs: Mapping[str, Any], callback: Verb, text: str | None, *, completion: bool = False) -> typer.Typer:
+def _app(verbs: Verbs, callback: Verb, text: str | None, *, name: str = "", completion: bool = False) -> typer.Typer:
     group = typer.Typer(
+        cls=_CLASSES.get(name, typer.core.TyperGroup),
         rich_markup_mode=None,  # rich takes longer to load than most commands to run
         pretty_exceptions_enable=False,
         add_completion=completion,
@@ -179,8 +215,8 @@ def _app(verbs: Mapping[str, Any], callback: Verb, text: str | None, *, completi
     help, epilog = _described(text)
     group.callback(invoke_without_command=True, help=help, epilog=epilog)(callback)
     for name, verb in verbs.items():
-        if isinstance(verb, dict):
-            group.add_typer(_app(verb, _group, _GROUPS[name]), name=name)
+        if isinstance(verb, Mapping):
+            group.add_typer(_app(verb, _group, _GROUPS[name], name=name), name=name)
         else:
             help, epilog = _described(verb.__doc__)
             group.command(name, help=help, epilog=epilog)(verb)

@@ -46,6 +46,9 @@ def listing(model: Path, vectors: Path, corpus: Path, beir: Path, tmp_path: Path
         "vectors neighbours": ["vectors", "neighbours", str(vectors), "king"],
         "vectors analogy": ["vectors", "analogy", str(vectors), "man", "king", "woman"],
         "vectors similarity": ["vectors", "similarity", str(vectors), "猫", "狗"],
+        "vectors odd": ["vectors", "odd", str(vectors), "king", "queen", "猫"],
+        "vectors convert": ["vectors", "convert", str(vectors), str(tmp_path / "c.bin")],
+        "vectors map": ["vectors", "map", str(vectors), "--out", str(tmp_path / "m.html")],
         "data list": ["data", "list"],
         "data path": ["data", "path", "cranfield"],
         "data pull": ["data", "pull", "cranfield"],
@@ -66,7 +69,7 @@ def test_results_come_as_text_and_as_json(
     assert text.strip()
     for line in text.splitlines():
         assert line == line.rstrip()
-    again = [*command, "--force"] if "--out" in command else command
+    again = [*command, "--force"] if {"--out", "convert"} & set(command) else command
     assert run([*again, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)
 

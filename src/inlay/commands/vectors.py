@@ -1,93 +1,65 @@
-"""`inlay vectors train`, `neighbours`, `analogy` and `similarity`."""
+"""Asking word vectors: `inlay vectors neighbours`, `analogy`, `similarity` and `odd`."""
 
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Annotated, Literal
+import sys
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from inlay.commands import show
-from inlay.commands.options import Force, Json, K, Lang, Seed, Sources, Vectors, language_of, reads_corpus
-from inlay.text.document import CorpusConfig
+from inlay.commands.options import Json, K, Vectors
+from inlay.commands.stdin import lines
+from inlay.errors import InputError
+from inlay.live import say
 
+if TYPE_CHECKING:
+    from inlay.vectors.unseen import Unseen
+    from inlay.vectors.wordvectors import WordVectors
 
-@reads_corpus
-def train(
-    sources: Sources,
-    *,
-    out: Annotated[
-        Path,
-        typer.Option(
-            metavar="FILE", show_default=False, help="X.safetensors, .txt, .vec or .bin; the suffix is the format."
-        ),
-    ],
-    kind: Annotated[Literal["word2vec"], typer.Option(help="How the vectors are learned.")] = "word2vec",
-    dim: Annotated[int, typer.Option(metavar="N", help="Length of a word's vector.")] = 100,
-    window: Annotated[int, typer.Option(metavar="N", help="Farthest neighbour that counts.")] = 5,
-    negative: Annotated[int, typer.Option(metavar="N", help="Noise words against each true pair.")] = 5,
-    min_count: Annotated[int, typer.Option(metavar="N", help="Rarer words are left out.")] = 5,
-    epochs: Annotated[int, typer.Option(metavar="N", help="Times through the text.")] = 5,
-    threads: Annotated[int, typer.Option(metavar="N", help="With more than one, runs do not repeat exactly.")] = 1,
-    seed: Seed = 0,
-    lang: Lang = "auto",
-    force: Force = False,
-    json: Json = False,
-    corpus: CorpusConfig,
-) -> None:
-    """Learn word vectors from text.
-
-    Skip-gram with negative sampling over the words of each sentence, in lower case; Chinese is cut into words first.
-
-    Examples:
-    inlay vectors train docs/ --out vectors.safetensors
-    inlay vectors train enwiki-2014-sample --dim 300 --epochs 3 --threads 2 --out vectors.bin
-    """
-    from inlay.text.corpus import Corpus
-    from inlay.text.pairs import sentences
-    from inlay.text.words import segmenter
-    from inlay.vectors import formats, word2vec
-
-    formats.claim(out, force=force)
-    documents = Corpus(*sources, config=corpus)
-    segment = segmenter(language_of(lang, documents.texts))
-
-    def words() -> Iterator[list[str]]:
-        for text in documents.texts():
-            for sentence in sentences(text):
-                yield segment(sentence)
-
-    config = word2vec.Word2Vec(
-        dim=dim,
-        window=window,
-        output=word2vec.Negative(words=negative),
-        min_count=min_count,
-        epochs=epochs,
-        threads=threads,
-        seed=seed,
-    )
-    vectors = word2vec.train(words(), config)
-    vectors.save(out, force=force)
-    if json:
-        show.tree({"out": str(out), "kind": kind, "words": len(vectors), "dim": vectors.dim})
-    else:
-        show.line(f"{len(vectors):,} words of {vectors.dim} dimensions in {out}")
+_PROBABLY_A_SUM = (" + ", " - ")
 
 
 def neighbours(
     file: Vectors,
-    word: Annotated[str, typer.Argument(metavar="WORD", show_default=False, help="The word to start from.")],
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="WORD...", show_default=False, help="Words, or sums such as 'king - man + woman'; '-' reads stdin."
+        ),
+    ],
     k: K = 10,
     json: Json = False,
 ) -> None:
-    """Show the words nearest to a word.
+    """Show the words nearest to words.
+
+    A sum, with its signs between spaces, is answered without its own words. fastText vectors answer for unseen and
+    misspelt words too.
+
+    Several words are answered one after the other; with --json each is a line of JSON.
 
     Examples:
-    inlay vectors neighbours vectors.safetensors king
-    inlay vectors neighbours vectors.txt 北京 -k 5 --json
+    inlay vectors neighbours vectors.safetensors king "king - man + woman"
+    inlay vectors neighbours vectors.bin - -k 5 --json < words.txt
     """
-    from inlay.vectors.wordvectors import WordVectors
-
-    _show(WordVectors.load(file).most_similar(word, k=k), json)
+    vectors, policy = _loaded(file)
+    alone = len(words) == 1 and words != ["-"]
+    for word in lines("words") if words == ["-"] else words:
+        if not word:
+            if words == ["-"]:
+                continue  # an empty line between two words
+            raise InputError("the word is empty; give one")
+        is_sum = word not in vectors and any(sign in f" {word}" for sign in _PROBABLY_A_SUM)
+        if not is_sum:
+            _note_unseen(vectors, [word])
+        found = vectors.solve(word if is_sum else {word: 1.0}, k, policy)
+        if json and alone:
+            show.tree(_answers(found))
+        elif json:
+            show.tree({"word": word, "neighbours": _answers(found)}, compact=True)
+        else:
+            if not alone:
+                show.line(f"? {word}")
+            show.table(["word", "cosine"], found)
+        sys.stdout.flush()
 
 
 def analogy(
@@ -95,6 +67,9 @@ def analogy(
     a: Annotated[str, typer.Argument(metavar="A", show_default=False, help="As in: A is to B")],
     b: Annotated[str, typer.Argument(metavar="B", show_default=False, help="What A is to.")],
     c: Annotated[str, typer.Argument(metavar="C", show_default=False, help="As C is to what is looked for.")],
+    method: Annotated[
+        Literal["add", "mul"], typer.Option(help="By b - a + c (3CosAdd), or by products of cosines (3CosMul).")
+    ] = "add",
     k: K = 10,
     json: Json = False,
 ) -> None:
@@ -102,11 +77,17 @@ def analogy(
 
     Examples:
     inlay vectors analogy vectors.safetensors man king woman
-    inlay vectors analogy vectors.bin france paris japan -k 3 --json
+    inlay vectors analogy vectors.bin france paris japan -k 3 --method mul --json
     """
-    from inlay.vectors.wordvectors import WordVectors
+    from inlay.vectors.analogy import ThreeCosAdd, ThreeCosMul
 
-    _show(WordVectors.load(file).analogy(a, b, c, k), json)
+    vectors, policy = _loaded(file)
+    _note_unseen(vectors, [a, b, c])
+    found = vectors.analogy(a, b, c, k, method=ThreeCosMul() if method == "mul" else ThreeCosAdd(), unseen=policy)
+    if json:
+        show.tree(_answers(found))
+    else:
+        show.table(["word", "cosine" if method == "add" else "score"], found)
 
 
 def similarity(
@@ -123,17 +104,53 @@ def similarity(
     inlay vectors similarity vectors.safetensors cat dog
     inlay vectors similarity vectors.txt 猫 狗 --json
     """
-    from inlay.vectors.wordvectors import WordVectors
-
-    cosine = WordVectors.load(file).similarity(a, b)
+    vectors, policy = _loaded(file)
+    _note_unseen(vectors, [a, b])
+    cosine = vectors.similarity(a, b, unseen=policy)
     if json:
         show.tree({"a": a, "b": b, "similarity": cosine})
     else:
         show.line(f"{cosine:.4f}")
 
 
-def _show(found: list[tuple[str, float]], json: bool) -> None:
+def odd(
+    file: Vectors,
+    words: Annotated[list[str], typer.Argument(metavar="WORD...", show_default=False, help="Three or more words.")],
+    json: Json = False,
+) -> None:
+    """Show the word that does not go with the others.
+
+    It is the one farthest by cosine from the mean of them all.
+
+    Examples:
+    inlay vectors odd vectors.safetensors bread butter cheese monday
+    inlay vectors odd vectors.txt 猫 狗 汽车 --json
+    """
+    vectors, _ = _loaded(file)
+    if len(words) < 3:
+        raise InputError(f"{len(words)} words are too few to tell one from the others; give three or more")
+    found = vectors.doesnt_match(words)
     if json:
-        show.tree([{"word": word, "score": score} for word, score in found])
+        show.tree({"words": words, "odd": found})
     else:
-        show.table(["word", "cosine"], found)
+        show.line(found)
+
+
+def _loaded(file: Any) -> "tuple[WordVectors, Unseen]":
+    """The vectors, and that their n-grams answer for unseen words where they have any."""
+    from inlay.vectors.unseen import NGrams, Refuse
+    from inlay.vectors.wordvectors import WordVectors
+
+    vectors = WordVectors.load(file)
+    return vectors, Refuse() if vectors.subwords is None else NGrams()
+
+
+def _note_unseen(vectors: "WordVectors", words: list[str]) -> None:
+    if vectors.subwords is not None:
+        for word in dict.fromkeys(words):
+            if word not in vectors:
+                say(f"note: {word!r} is not among the {len(vectors):,} words; its n-grams answer for it")
+
+
+def _answers(found: list[tuple[str, float]]) -> list[dict[str, Any]]:
+    return [{"word": word, "score": score} for word, score in found]

@@ -1,5 +1,6 @@
 """Phrases: neighbouring words that stand together far more often than by chance become one word, `new_york`."""
 
+from collections.abc import Container
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,22 +83,21 @@ def join(
     *,
     min_count: int = 1,
     max_vocab: int | None = None,
+    known: Container[str] = (),
 ) -> Encoded:
     """The corpus with its phrases as words, numbered anew by frequency; pairs do not reach over the end of a sentence.
 
     Spelt with `joiner` between the words; None: `_` in spaced scripts, nothing beside Chinese and kana. A phrase that
-    is spelt as a word is that word. What occurs less than `min_count` times is left out at the end, so give a corpus
-    that was read with min_count=1: where rare words are missing, words stand together that never did.
+    is spelt as a word is that word. The rest is as in `vocabulary.read`, but at the end: give a corpus that was read with
+    min_count=1, for where rare words are missing, words stand together that never did.
     """
     for _ in range(config.passes):
-        encoded = _settle(*_joined(encoded, config, joiner), 1, None)
+        words, tokens = _joined(encoded, config, joiner)
+        encoded = settle(words.__getitem__, len(words), tokens, 1, None)
     if min_count == 1 and max_vocab is None:
         return encoded
-    return _settle(encoded.vocabulary.words, encoded.tokens.copy(), min_count, max_vocab)
-
-
-def _settle(words: list[str], tokens: NDArray[np.int32], min_count: int, max_vocab: int | None) -> Encoded:
-    return settle(words.__getitem__, len(words), tokens, min_count, max_vocab)
+    words, tokens = encoded.vocabulary.words, encoded.tokens.copy()
+    return settle(words.__getitem__, len(words), tokens, min_count, max_vocab, known)
 
 
 def _joined(encoded: Encoded, config: Phrases, joiner: str | None) -> tuple[list[str], NDArray[np.int32]]:
