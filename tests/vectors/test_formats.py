@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from inlay.errors import InputError
 from inlay.vectors import byte_kernels
 from inlay.vectors.formats import load, save
+from inlay.vectors.subwords import Subwords
+from inlay.vectors.unseen import NGrams
 from inlay.vectors.wordvectors import WordVectors
 
 SUFFIXES = [".txt", ".vec", ".bin", ".safetensors"]
@@ -264,3 +266,56 @@ def test_an_unknown_suffix_and_a_missing_file_are_named(tmp_path):
         some().save(tmp_path / "x.npy")
     with pytest.raises(InputError, match="no such file"):
         load(tmp_path / "x.txt")
+
+
+def with_n_grams():
+    rng = np.random.default_rng(0)
+    words = ["eins", "zwei", "嵌入"]
+    subwords = Subwords(min_n=2, max_n=4, buckets=50, inputs=rng.standard_normal((53, 8), dtype=np.float32))
+    return WordVectors(words, subwords.compose(words), np.array([9, 5, 2]), np.zeros((3, 8), np.float32), subwords)
+
+
+def test_bin_is_fasttexts_format_for_vectors_with_n_grams_and_word2vecs_when_asked(tmp_path):
+    vectors = with_n_grams()
+    vectors.save(tmp_path / "x.bin")
+    loaded = load(tmp_path / "x.bin")
+    assert loaded.words == vectors.words
+    np.testing.assert_allclose(loaded.matrix, vectors.matrix, atol=1e-6)
+    np.testing.assert_array_equal(loaded.subwords.inputs, vectors.subwords.inputs)
+    np.testing.assert_array_equal(loaded.rows(["zweite"], NGrams()), vectors.rows(["zweite"], NGrams()))
+    vectors.save(tmp_path / "y.bin", format="word2vec")
+    plain = load(tmp_path / "y.bin")
+    np.testing.assert_array_equal(plain.matrix, vectors.matrix)
+    assert plain.subwords is None
+
+
+@pytest.mark.parametrize(
+    ("name", "format", "message"),
+    [
+        ("x.bin", "glove", "format='glove' does not fit; its suffix is .txt"),
+        ("x.txt", "safetensors", "its suffix is .safetensors"),
+        ("x.txt", "pickle", "the formats are word2vec, glove, fasttext, safetensors"),
+    ],
+)
+def test_a_format_that_the_suffix_cannot_have_is_refused(name, format, message, tmp_path):
+    with pytest.raises(InputError, match=message):
+        some().save(tmp_path / name, format=format)
+
+
+def test_a_folder_of_gensims_and_an_archive_are_refused_with_the_way_out(tmp_path):
+    with pytest.raises(InputError, match="is a folder; name the file of vectors in it .gensim's own files are pickles"):
+        load(tmp_path)
+    (tmp_path / "glove.zip").write_bytes(b"PK\x03\x04")
+    with pytest.raises(InputError, match="an archive; unpack it"):
+        load(tmp_path / "glove.zip")
+
+
+def test_gensim_finds_the_same_neighbours_in_what_is_written(tmp_path):
+    gensim = pytest.importorskip("gensim.models")
+    matrix = np.random.default_rng(0).standard_normal((300, 12), dtype=np.float32)
+    vectors = WordVectors([f"wört{n}" for n in range(300)], matrix)
+    for name in ("x.txt", "x.bin"):
+        vectors.save(tmp_path / name)
+        theirs = gensim.KeyedVectors.load_word2vec_format(str(tmp_path / name), binary=name == "x.bin")
+        for word in ("wört0", "wört77"):
+            assert [w for w, _ in theirs.most_similar(word)] == [w for w, _ in vectors.most_similar(word)]

@@ -102,6 +102,8 @@ def pack(values: NDArray[np.float32], precision: Precision) -> Table:
     """The rows (V, D) in a precision; InputError for a name that is none, and for numbers too large for half."""
     if precision == "float32":
         return Full(values)
+    if len(values) and not np.isfinite(values.max() - values.min()):
+        raise InputError("NaN or infinity among the numbers; only float32 can hold it")
     if precision == "half":
         if len(values) and max(values.max(), -values.min()) > np.finfo(np.float16).max:
             raise InputError("a number above 65504 does not fit half precision; take int8 or float32")

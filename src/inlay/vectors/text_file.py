@@ -5,6 +5,7 @@ before the numbers is the word. Files that are written hold none, since other re
 """
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,19 +40,18 @@ def write(vectors: "WordVectors", path: Path, *, header: bool) -> None:
 
 
 def dimensions(path: Path, beginning: bytes) -> int:
-    """D of a file without a first line that tells it: as many numbers as end each of the first lines.
+    """D of a file without a first line that tells it: as many numbers as end most of the first lines.
 
     InputError where the first line is no word with its numbers.
     """
     lines = beginning.split(b"\n")
-    whole = lines[:-1] or lines
-    n_numbers = [_numbers_at_end(line) for line in whole[:50] if line.strip()]
+    n_numbers = [_numbers_at_end(line) for line in (lines[:-1] or lines)[:50] if line.strip()]
     if not n_numbers or n_numbers[0] < 1:
         raise InputError(
             f"{path} line 1: {lines[0][:40]!r} is not `words dimensions`, nor a word and its numbers, "
             "so this is no file of word vectors"
         )
-    return max(min(n_numbers), 1)  # a word may end in numbers, and more of them than D is no fault
+    return Counter(n_numbers).most_common(1)[0][0]
 
 
 def _numbers_at_end(line: bytes) -> int:
