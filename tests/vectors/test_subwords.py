@@ -134,6 +134,18 @@ def test_an_unseen_word_is_the_mean_of_its_ngrams():
     np.testing.assert_allclose(table.vector("unseen"), table.inputs[rows].mean(axis=0), atol=1e-6)
 
 
+def test_rows_are_numbered_as_they_are_met_and_lead_back_to_their_buckets():
+    words = ["the", "there", "</s>", "then"]
+    starts, ngrams = ngram_rows(words, 3, 6, 31)
+    bounds, rows, places = subword_kernels.number_rows(starts, ngrams, 31)
+    assert len(set(places)) == len(places) == rows.max() + 1
+    first = list(dict.fromkeys(rows.tolist()))
+    assert first == sorted(first)
+    for v in range(len(words)):
+        expected = [v, *(ngrams[starts[v] : starts[v + 1]] + len(words))]
+        assert places[rows[bounds[v] : bounds[v + 1]]].tolist() == expected
+
+
 def test_a_word_without_ngrams_is_refused_and_without_sizes_only_own_rows_count():
     with pytest.raises(InputError, match="'ab' has no n-gram of 5 to 6 characters"):
         subwords(min_n=5).vector("ab")
@@ -160,6 +172,33 @@ def test_a_table_that_cannot_be_is_refused(change, message):
     sound = {"min_n": 3, "max_n": 6, "buckets": 50, "inputs": np.zeros((54, 5), np.float32)}
     with pytest.raises(InputError, match=message):
         Subwords(**{**sound, **change})
+
+
+@pytest.mark.parametrize("met", [[], [7], [0, 3, 11, 12, 40, 49]], ids=str)
+def test_buckets_that_were_never_met_count_as_zeros(met):
+    words = ["where", "there", "a", "</s>"]
+    full = subwords().inputs
+    full[4 + np.setdiff1d(np.arange(50), met)] = 0
+    dense = Subwords(min_n=3, max_n=6, buckets=50, inputs=full)
+    met = np.array(met, np.int64)
+    sparse = Subwords(min_n=3, max_n=6, buckets=50, inputs=full[[0, 1, 2, 3, *(4 + met)]], met=met)
+    assert sparse.n_words == 4
+    assert len(sparse.inputs) == 4 + len(met)
+    np.testing.assert_array_equal(sparse.dense().inputs, full)
+    np.testing.assert_allclose(sparse.compose(words), dense.compose(words), atol=1e-6)
+    for word in ("where", "unseen", "自然语言"):
+        np.testing.assert_array_equal(sparse.rows(word), dense.rows(word))
+        np.testing.assert_allclose(sparse.vector(word), dense.vector(word), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "met",
+    [np.array([0, 50]), np.array([-1, 3]), np.array([3, 3]), np.array([4, 2]), np.array([1.5]), np.array([[1]])],
+    ids=str,
+)
+def test_buckets_out_of_range_or_order_are_refused(met):
+    with pytest.raises(InputError, match="must be int64, rising, and below 50"):
+        Subwords(min_n=3, max_n=6, buckets=50, inputs=np.zeros((9, 5), np.float32), met=met)
 
 
 def test_half_a_character_is_refused():

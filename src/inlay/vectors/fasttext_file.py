@@ -290,9 +290,10 @@ def from_vectors(vectors: "WordVectors") -> FastTextFile:
     if subwords is not None:
         args = replace(args, min_n=subwords.min_n, max_n=subwords.max_n, buckets=subwords.buckets)
     context = np.zeros((n_words, vectors.dim), np.float32) if vectors.context is None else vectors.context
+    inputs = vectors.matrix if subwords is None else subwords.dense().inputs
     return FastTextFile(
         args=args, words=list(vectors.words), labels=[], counts=counts,
-        tokens=int(counts.sum()), inputs=vectors.matrix if subwords is None else subwords.inputs, outputs=context,
+        tokens=int(counts.sum()), inputs=inputs, outputs=context,
     )  # fmt: skip
 
 

@@ -76,10 +76,42 @@ def fill_ngrams(text: Any, bounds: Any, min_n: Any, max_n: Any, buckets: Any, st
 
 
 @compiled
-def add_rows(table: Any, starts: Any, rows: Any, sums: Any) -> None:
-    """sums[v] += Σ table[r] over r in rows[starts[v] : starts[v + 1]]; `sums` (V, D)."""
-    for v in range(len(sums)):
-        for k in range(starts[v], starts[v + 1]):
+def add_rows(table: Any, starts: Any, rows: Any, words: Any, sums: Any) -> None:
+    """sums[i] += Σ table[r] over the rows r in rows[starts[v] : starts[v + 1]] of v = words[i]; -1 stands for zeros.
+
+    `table` (N, ≥ D), `sums` (len(words), D).
+    """
+    for i in range(len(words)):
+        for k in range(starts[words[i]], starts[words[i] + 1]):
             row = rows[k]
-            for d in range(sums.shape[1]):
-                sums[v, d] += table[row, d]
+            if row >= 0:
+                for d in range(sums.shape[1]):
+                    sums[i, d] += table[row, d]
+
+
+@exact
+def number_rows(starts: Any, ngrams: Any, buckets: Any) -> tuple:
+    """The rows that V words are composed of, numbered as they are first met: buckets that none meets get no number.
+
+    Returns (bounds (V + 1,), rows (V + R,) int32, places (N,) int64): word v is composed of rows[bounds[v] :
+    bounds[v + 1]], its own row first; row n is the row places[n] of the table of V words and B buckets.
+    """
+    n_words = len(starts) - 1
+    number = np.full(buckets, -1, np.int32)
+    bounds, rows = np.empty(n_words + 1, np.int64), np.empty(n_words + len(ngrams), np.int32)
+    places = np.empty(n_words + min(len(ngrams), buckets), np.int64)
+    n = at = 0
+    for v in range(n_words):
+        bounds[v] = at
+        rows[at], places[n] = n, v
+        at += 1
+        n += 1
+        for bucket in ngrams[starts[v] : starts[v + 1]]:
+            if number[bucket] < 0:
+                number[bucket] = n
+                places[n] = n_words + bucket
+                n += 1
+            rows[at] = number[bucket]
+            at += 1
+    bounds[n_words] = at
+    return bounds, rows, places[:n]

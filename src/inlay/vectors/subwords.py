@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from inlay.errors import InputError
 
-# V words, B buckets, D dimensions, R n-grams of several words together
+# V words, B buckets, U of them with a row, D dimensions, R n-grams of several words together
 
 END_OF_SENTENCE = "</s>"
 """fastText's word for the end of a line; it has no n-grams."""
@@ -42,20 +42,30 @@ class Subwords:
     buckets: int
     """B"""
     inputs: NDArray[np.float32]
-    """(V + B, D): the V words' own rows, then the buckets'."""
+    """(V + U, D): the V words' own rows, then those of the U buckets in `met`."""
+    met: NDArray[np.int64] | None = None
+    """(U,) the buckets that have a row, rising: those that training met; all others are zero. None: all B have one."""
 
     def __post_init__(self) -> None:
         check_sizes(self.min_n, self.max_n, self.buckets)
-        if self.inputs.ndim != 2 or self.inputs.dtype != np.float32 or len(self.inputs) < self.buckets:
+        met, inputs = self.met, self.inputs
+        if met is not None and (
+            met.ndim != 1
+            or met.dtype != np.int64
+            or (len(met) and not 0 <= met[0] <= met[-1] < self.buckets)
+            or (np.diff(met) <= 0).any()
+        ):
+            raise InputError(f"the buckets that have a row must be int64, rising, and below {self.buckets}")
+        if inputs.ndim != 2 or inputs.dtype != np.float32 or len(inputs) < self._n_rows:
             raise InputError(
-                f"a table of words and {self.buckets} buckets must have as many rows of float32, "
-                f"not {self.inputs.shape} {self.inputs.dtype}"
+                f"a table of words and {self._n_rows} buckets must have as many rows of float32, "
+                f"not {inputs.shape} {inputs.dtype}"
             )
 
     @property
     def n_words(self) -> int:
         """V"""
-        return len(self.inputs) - self.buckets
+        return len(self.inputs) - self._n_rows
 
     @property
     def dim(self) -> int:
@@ -63,20 +73,20 @@ class Subwords:
         return int(self.inputs.shape[1])
 
     def rows(self, word: str) -> NDArray[np.int64]:
-        """The rows of the word's n-grams in `inputs`, in the order of fastText, a repeated one each time it stands."""
+        """The rows of the word's n-grams in the `dense` table, as fastText numbers them: a repeated one each time."""
         return ngram_rows([word], self.min_n, self.max_n, self.buckets)[1] + self.n_words
 
     def vector(self, word: str) -> NDArray[np.float32]:
-        """(D,) the mean of the word's n-grams: what there is to say of an unseen word.
+        """(D,) the mean of the word's n-grams, those that training never met as zeros: what an unseen word gets.
 
         Raises InputError where it has none: it is too short for min_n, or it is the end of a sentence.
         """
-        rows = self.rows(word)
+        rows = self.find(ngram_rows([word], self.min_n, self.max_n, self.buckets)[1])
         if not len(rows):
             raise InputError(
                 f"{word!r} has no n-gram of {self.min_n} to {self.max_n} characters, so it cannot be told from them"
             )
-        return self.inputs[rows].mean(axis=0)
+        return self.inputs[rows[rows >= 0]].sum(axis=0) / np.float32(len(rows))
 
     def compose(self, words: Sequence[str]) -> NDArray[np.float32]:
         """(V, D) the vectors of all the V words, in the order of their rows: own row and n-grams, the mean of all.
@@ -89,12 +99,35 @@ class Subwords:
             raise InputError(f"{len(words)} words, but the table has rows for {self.n_words}")
         matrix = np.empty((len(words), self.dim), np.float32)
         for first in range(0, len(words), _BLOCK):
-            starts, rows = ngram_rows(words[first : first + _BLOCK], self.min_n, self.max_n, self.buckets)
+            starts, ngrams = ngram_rows(words[first : first + _BLOCK], self.min_n, self.max_n, self.buckets)
             block = matrix[first : first + _BLOCK]
             block[:] = self.inputs[first : first + len(block)]
-            add_rows(self.inputs, starts, rows + self.n_words, block)
+            add_rows(self.inputs, starts, self.find(ngrams), np.arange(len(block)), block)
             block /= (1 + np.diff(starts)).astype(np.float32)[:, None]
         return matrix
+
+    def dense(self) -> "Subwords":
+        """The same with a row for every bucket, as fastText's files have it: `inputs` is (V + B, D), mostly zeros."""
+        if self.met is None:
+            return self
+        inputs = np.zeros((self.n_words + self.buckets, self.dim), np.float32)
+        inputs[: self.n_words] = self.inputs[: self.n_words]
+        inputs[self.n_words + self.met] = self.inputs[self.n_words :]
+        return Subwords(min_n=self.min_n, max_n=self.max_n, buckets=self.buckets, inputs=inputs)
+
+    @property
+    def _n_rows(self) -> int:
+        """How many buckets have a row."""
+        return self.buckets if self.met is None else len(self.met)
+
+    def find(self, buckets: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The row of each bucket in `inputs`, -1 where it has none."""
+        if self.met is None:
+            return buckets + self.n_words
+        if not len(self.met):
+            return np.full(len(buckets), -1)
+        at = np.minimum(np.searchsorted(self.met, buckets), len(self.met) - 1)
+        return np.where(self.met[at] == buckets, at + self.n_words, -1)
 
 
 def ngram_rows(

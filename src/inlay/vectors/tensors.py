@@ -1,8 +1,9 @@
 """Our own file, a .safetensors: everything that WordVectors hold, byte for byte the same for the same vectors.
 
 Its tensors are `words` (the words' UTF-8 one after the other), `offsets` (V + 1), `matrix` (V, D) in F32, F16 or I8
-(with `scales` (V,)), `norms` (V,), and where there are any `counts` (V,), `context` (V, D), `subwords` (V + B, D). A
-CRC-32 of each stands in the header. Files whose `words` are a JSON list, without offsets, are read too.
+(with `scales` (V,)), `norms` (V,), and where there are any `counts` (V,), `context` (V, D), `subwords` (V + U, D) and
+`met` (U,), for which see `Subwords`. A CRC-32 of each stands in the header. Files whose `words` are a JSON list, without
+offsets, are read too.
 """
 
 import json
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from inlay.vectors.subwords import Subwords
     from inlay.vectors.wordvectors import WordVectors
 
-# V words, D dimensions, B buckets
+# V words, D dimensions, U buckets of n-grams
 
 _DTYPES: dict[str, np.dtype[Any]] = {
     "I64": np.dtype("<i8"),
@@ -41,6 +42,7 @@ _KINDS: dict[str, tuple[tuple[str, ...], int]] = {
     "counts": (("I64",), 1),
     "context": (("F32",), 2),
     "subwords": (("F32",), 2),
+    "met": (("I64",), 1),
     "offsets": (("I64",), 1),
     "words": (("U8",), 1),
 }
@@ -57,6 +59,7 @@ def write(vectors: "WordVectors", path: Path) -> None:
         "counts": vectors.counts,
         "context": vectors.context,
         "subwords": None if vectors.subwords is None else vectors.subwords.inputs,
+        "met": None if vectors.subwords is None else vectors.subwords.met,
         "offsets": words.offsets,
         "words": words.text,
     }
@@ -201,4 +204,4 @@ def _subwords(tensors: dict[str, NDArray], metadata: dict[str, str]) -> "Subword
         min_n, max_n, buckets = (int(metadata[name]) for name in ("min_n", "max_n", "buckets"))
     except (KeyError, ValueError):
         raise InputError("the header lacks min_n, max_n or buckets of the n-grams; the file is damaged") from None
-    return Subwords(min_n=min_n, max_n=max_n, buckets=buckets, inputs=tensors["subwords"])
+    return Subwords(min_n=min_n, max_n=max_n, buckets=buckets, inputs=tensors["subwords"], met=tensors.get("met"))
