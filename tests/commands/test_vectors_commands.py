@@ -160,6 +160,15 @@ def test_given_vectors_stay_where_they_are_frozen(lines: Path, tmp_path: Path, a
     assert (WordVectors.load(tmp_path / "m.safetensors").rows(["cat"]) != matrix[0]).any()
 
 
+def test_a_glove_training_that_was_kept_goes_on(lines: Path, tmp_path: Path, ask: Ask) -> None:
+    glove = ["train", lines, "--lines", "--kind", "glove", "--dim", 8, "--min-count", 1]
+    kept = ["--checkpoint", tmp_path / "kept"]
+    for epochs, name, more in ((2, "a", kept), (5, "b", kept), (5, "c", [])):
+        ask(*glove, "--epochs", epochs, *more, "--out", tmp_path / f"{name}.safetensors")
+    assert (tmp_path / "b.safetensors").read_bytes() == (tmp_path / "c.safetensors").read_bytes()
+    assert (tmp_path / "a.safetensors").read_bytes() != (tmp_path / "c.safetensors").read_bytes()
+
+
 # Asking
 
 
@@ -280,6 +289,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "phrases 0": (["train", "W", "--phrases", "0", "--out", "O"], "passes=0 must lie between 1 and 10"),
     "glove has no model": (["train", "W", "--kind", "glove", "--model", "cbow", "--out", "O"], "glove has no model"),
     "glove, no noise": (["train", "W", "--kind", "glove", "--negative", "2", "--out", "O"], "glove has no negative"),
+    "no checkpoints": (["train", "W", "--checkpoint", "x", "--out", "O"], "word2vec keeps no checkpoints"),
     "wrong kind of file": (["train", "W", "--kind", "fasttext", "--config", "C", "--out", "O"], "'kind' is 'Word2Vec'"),
     "two starts": (["train", "W", "--init", "V", "--continue", "V", "--out", "O"], "two ways to start"),
     "frozen nothing": (["train", "W", "--frozen", "--out", "O"], "--frozen needs --init"),

@@ -1,5 +1,6 @@
 """`inlay vectors train`: word vectors of your text, by word2vec, GloVe or fastText."""
 
+import contextlib
 import sys
 from collections.abc import Callable, Container, Iterator
 from importlib import import_module
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from inlay.commands import show
-from inlay.commands.options import Force, Json, Lang, Sources, language_of, reads_corpus
+from inlay.commands.options import Force, Json, Lang, Sources, language_of, reads_corpus, resumable
 from inlay.errors import InputError
 from inlay.live import Live
 from inlay.text.document import CorpusConfig
@@ -73,6 +74,10 @@ def train(
             "--continue", metavar="FILE", show_default=False, help="Vectors to train on; new words join them."
         ),
     ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", show_default=False, help="Kept here, a glove training that was stopped goes on."),
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", show_default=False, help="YAML with settings of the kind.")
     ] = None,
@@ -103,6 +108,8 @@ def train(
     from inlay.vectors import formats
 
     formats.claim(out, force=force)
+    if checkpoint and kind != "glove":
+        raise InputError(f"{kind} keeps no checkpoints; leave out --checkpoint, or take --kind glove")
     start = _start(init, frozen, go_on)
     flags: dict[str, Any] = {
         "dim": dim,
@@ -119,7 +126,9 @@ def train(
     source = _files(sources, lang) if lines else _sentences(sources, corpus, lang)
     known = start.vectors.index if go_on and start else ()
     encoded = _read(source, trainer, joined, known)
-    vectors: WordVectors = import_module(f"inlay.vectors.{kind}").train(encoded, trainer, start=start)
+    more = {"checkpoint": checkpoint} if checkpoint else {}
+    with resumable("give the same command to go on") if checkpoint else contextlib.nullcontext():
+        vectors: WordVectors = import_module(f"inlay.vectors.{kind}").train(encoded, trainer, start=start, **more)
     vectors.save(out, force=force)
     if json:
         show.tree({"out": str(out), "kind": kind, "words": len(vectors), "dim": vectors.dim, "tokens": encoded.n_words})
