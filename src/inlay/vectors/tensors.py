@@ -2,8 +2,8 @@
 
 Its tensors are `words` (the words' UTF-8 one after the other), `offsets` (V + 1), `matrix` (V, D) in F32, F16 or I8
 (with `scales` (V,)), `norms` (V,), and where there are any `counts` (V,), `context` (V, D), `subwords` (V + U, D) and
-`met` (U,), for which see `Subwords`. A CRC-32 of each stands in the header. Files whose `words` are a JSON list, without
-offsets, are read too.
+`met` (U,): see `Subwords`. A CRC-32 of each stands in the header. Files whose `words` are a JSON list, without offsets,
+are read too.
 """
 
 import json
