@@ -4,9 +4,13 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from inlay.errors import InputError
 from inlay.evaluate.words import analogies, similarities
+from inlay.vectors.analogy import ThreeCosMul
+from inlay.vectors.subwords import Subwords
+from inlay.vectors.unseen import NGrams, Unk, Zero
 from inlay.vectors.wordvectors import WordVectors
 
 SQUARE = WordVectors(
@@ -102,7 +106,8 @@ def test_every_file_of_the_public_sets_is_read_whole(folder, judge, data):
         (analogies, "a b c\n", "line 1: 'a b c' is no analogy of four words"),
         (analogies, ": empty\n", "no analogies in it"),
         (similarities, "man woman 3\nman woman\n", "line 2: 'man woman' is not `word word score`"),
-        (similarities, "man woman 3\nman prince 1\n", "known in only 1 of 2 pairs"),
+        (similarities, "man woman 3\nman king nan\n", "line 2: 'man king nan' is not `word word score`"),
+        (similarities, "word word score\n", "no pairs in it"),
     ],
 )
 def test_a_line_of_another_kind_is_named(judge, text, message, tmp_path):
@@ -116,3 +121,50 @@ def test_a_line_of_another_kind_is_named(judge, text, message, tmp_path):
 def test_a_heading_over_the_similarities_is_passed_over(tmp_path):
     (tmp_path / "file.txt").write_text("word1\tword2\tscore\nman\twoman\t3\nman\tking\t2\nking\tqueen\t1\n")
     assert similarities(SQUARE, tmp_path / "file.txt").pairs == 3
+
+
+def test_too_few_known_pairs_are_no_correlation(tmp_path):
+    (tmp_path / "file.txt").write_text("man woman 3\nman prince 1\nprince princess 2\n")
+    judged = similarities(SQUARE, tmp_path / "file.txt")
+    assert math.isnan(judged.spearman)
+    assert (judged.known, judged.pairs) == (1, 3)
+
+
+def test_a_policy_answers_for_unseen_words_and_is_counted(tmp_path):
+    (tmp_path / "pairs.txt").write_text("man woman 3\nman king 2\nking prince 1\nqueen man 1.5\n")
+    (tmp_path / "questions.txt").write_text("man woman king queen\nman woman Prince queen\nman woman king princess\n")
+    without = similarities(SQUARE, tmp_path / "pairs.txt")
+    assert (without.known, without.guessed, without.coverage) == (3, 0, 0.75)
+    zeros = similarities(SQUARE, tmp_path / "pairs.txt", unseen=Zero())
+    assert (zeros.known, zeros.guessed, zeros.coverage) == (4, 1, 1)
+    asked = analogies(SQUARE, tmp_path / "questions.txt", unseen=Unk("king")).total
+    assert (asked.questions, asked.known, asked.guessed, asked.right) == (3, 2, 1, 2)
+    with pytest.raises(InputError, match="no n-grams"):
+        similarities(SQUARE, tmp_path / "pairs.txt", unseen=NGrams())
+
+
+def test_n_grams_of_unseen_words_are_in_lower_case_where_the_words_are(tmp_path):
+    rng = np.random.default_rng(0)
+    subwords = Subwords(min_n=3, max_n=4, buckets=64, inputs=rng.standard_normal((66, 5), dtype=np.float32))
+    vectors = WordVectors(["one", "two"], subwords.compose(["one", "two"]), subwords=subwords)
+    (tmp_path / "pairs.txt").write_text("one two 1\nOne Three 2\ntwo three 2\none four 0\n")
+    judged = similarities(vectors, tmp_path / "pairs.txt", unseen=NGrams())
+    pairs = [("one", "two"), ("one", "three"), ("two", "three"), ("one", "four")]
+    cosines = [vectors.similarity(a, b, NGrams()) for a, b in pairs]
+    assert judged.spearman == pytest.approx(spearmanr(cosines, [1, 2, 2, 0]).statistic)
+    assert (judged.known, judged.guessed) == (4, 3)
+
+
+def test_three_cos_mul_is_asked_as_gensim_asks_it(tmp_path):
+    gensim = pytest.importorskip("gensim.models")
+    words = [f"w{n}" for n in range(60)]
+    matrix = np.random.default_rng(0).standard_normal((60, 8), dtype=np.float32)
+    keyed = gensim.KeyedVectors(8)
+    keyed.add_vectors(words, matrix)
+    lines = []
+    for number, (a, b, c) in enumerate(np.random.default_rng(1).integers(0, 60, (50, 3))):
+        best = keyed.most_similar_cosmul([words[b], words[c]], [words[a]], topn=2)
+        lines.append(f"{words[a]} {words[b]} {words[c]} {best[number % 2][0]}\n")
+    (tmp_path / "questions.txt").write_text("".join(lines))
+    answered = analogies(WordVectors(words, matrix), tmp_path / "questions.txt", method=ThreeCosMul(1e-6))
+    assert (answered.total.right, answered.total.known) == (25, 50)
