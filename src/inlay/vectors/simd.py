@@ -11,7 +11,8 @@ from numba.core import cgutils, types
 from numba.core.datamodel import models, register_default
 from numba.extending import intrinsic as _intrinsic
 
-LANES = 16 if binding.get_host_cpu_features().get("avx512f") else 8
+_FEATURES = binding.get_host_cpu_features()
+LANES = 16 if _FEATURES.get("avx512f") else 8
 """Floats in a register of this machine."""
 
 intrinsic: Any = _intrinsic  # its own type hides the arguments that it adds
@@ -31,6 +32,19 @@ class _FloatsModel(models.PrimitiveModel):
 
 
 MANY, EIGHT = _Floats(LANES), _Floats(8)
+
+_RSQRT: tuple[str, list[Any]] | None = None
+"""The instruction for 1 / sqrt(x), and its operands behind x."""
+if LANES == 16:
+    _RSQRT = (
+        "llvm.x86.avx512.rsqrt14.ps.512",
+        [
+            ir.Constant(MANY.llvm, ir.Undefined),
+            ir.Constant(ir.IntType(16), 0xFFFF),  # a mask: all lanes
+        ],
+    )
+elif _FEATURES.get("avx"):
+    _RSQRT = "llvm.x86.avx.rsqrt.ps.256", []
 
 
 @intrinsic
@@ -99,26 +113,56 @@ def fma(typing: Any, a: Any, b: Any, c: Any) -> Any:
 
 
 @intrinsic
-def sums(typing: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any) -> Any:
-    """(sum a, sum b, sum c, sum d, sum e, sum f, 0, 0): a tree of additions that halves the registers each time."""
+def rsqrt(typing: Any, x: Any) -> Any:
+    """1 / sqrt(x) for x >= 0, within 4e-4, and exactly 0 for infinity: one instruction where the processor has it."""
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        level = [*args, zeros := ir.Constant(MANY.llvm, [0.0] * LANES), zeros]
-        for half in range(8, LANES, 8):
-            low, high = list(range(8)), list(range(half, half + 8))
-            level = [builder.fadd(_shuffle(builder, x, x, low), _shuffle(builder, x, x, high)) for x in level]
-        for width in (1, 2, 4):
-            low = [lane for lane in range(16) if not lane & width]
-            order = [(lane % 8 // (2 * width), lane // 8, lane % width) for lane in low]
-            low = [lane for _, lane in sorted(zip(order, low, strict=True))]
-            high = [lane + width for lane in low]
-            level = [
-                builder.fadd(_shuffle(builder, x, y, low), _shuffle(builder, x, y, high))
-                for x, y in zip(level[::2], level[1::2], strict=True)
-            ]
-        return level[0]
+        if _RSQRT is None:
+            return builder.fdiv(ir.Constant(MANY.llvm, [1.0] * LANES), _call(builder, "llvm.sqrt", args))
+        name, operands = _RSQRT
+        operands = [args[0], *operands]
+        kind = ir.FunctionType(MANY.llvm, [operand.type for operand in operands])
+        return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), operands)
+
+    return x(x), emit
+
+
+@intrinsic
+def sums(typing: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any) -> Any:
+    """(sum a, sum b, sum c, sum d, sum e, sum f, 0, 0)"""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        zeros = ir.Constant(MANY.llvm, [0.0] * LANES)
+        return _sums(builder, [*args, zeros, zeros])
 
     return EIGHT(*[MANY] * 6), emit
+
+
+@intrinsic
+def sums8(typing: Any, a: Any, b: Any, c: Any, d: Any, e: Any, f: Any, g: Any, h: Any) -> Any:
+    """(sum a, sum b, sum c, sum d, sum e, sum f, sum g, sum h)"""
+
+    def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _sums(builder, list(args))
+
+    return EIGHT(*[MANY] * 8), emit
+
+
+def _sums(builder: Any, level: list[Any]) -> Any:
+    """The sums of eight registers in one: a tree of additions that halves the registers each time."""
+    for half in range(8, LANES, 8):
+        low, high = list(range(8)), list(range(half, half + 8))
+        level = [builder.fadd(_shuffle(builder, x, x, low), _shuffle(builder, x, x, high)) for x in level]
+    for width in (1, 2, 4):
+        low = [lane for lane in range(16) if not lane & width]
+        order = [(lane % 8 // (2 * width), lane // 8, lane % width) for lane in low]
+        low = [lane for _, lane in sorted(zip(order, low, strict=True))]
+        high = [lane + width for lane in low]
+        level = [
+            builder.fadd(_shuffle(builder, x, y, low), _shuffle(builder, x, y, high))
+            for x, y in zip(level[::2], level[1::2], strict=True)
+        ]
+    return level[0]
 
 
 @intrinsic
