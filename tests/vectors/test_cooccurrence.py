@@ -1,7 +1,8 @@
-"""Counting neighbours: as a plain triple loop does, the same for every bound of memory, and nothing left on the disk."""
+"""Counting neighbours: as a plain triple loop does, the same in any memory, and nothing is left on the disk."""
 
 import errno
 from collections import Counter
+from functools import partial
 
 import numpy as np
 import pytest
@@ -83,7 +84,7 @@ def test_memory_does_not_decide_a_single_bit(window, symmetric):
 
 
 def test_a_sentence_by_hand():
-    counts = count(read(["the cat sat on the mat".split()], min_count=1), window=2)
+    counts = count(read([["the", "cat", "sat", "on", "the", "mat"]], min_count=1), window=2)
     words = ["the", "cat", "mat", "on", "sat"]
     assert {(words[i], words[j]): x for (i, j), x in as_dict(counts).items()} == {
         ("cat", "the"): 1,
@@ -146,7 +147,8 @@ def test_nothing_is_left_in_the_folder_not_even_while_it_counts(tmp_path, memory
 
 @pytest.mark.parametrize("memory", [least_memory(300), 100])
 def test_a_full_disk_is_an_input_error_that_names_the_folder(memory, monkeypatch, tmp_path):
-    monkeypatch.setattr(cooccurrence, "unnamed_file", lambda folder: open("/dev/full", "wb", 0))
+    full = partial(open, "/dev/full", "wb", 0)
+    monkeypatch.setattr(cooccurrence, "unnamed_file", lambda folder: full())
     with pytest.raises(InputError, match=f"{tmp_path}: the disk is full") as caught:
         count(corpus(0, 300, 5000), memory_mb=memory, folder=tmp_path)
     assert caught.value.__cause__.errno == errno.ENOSPC

@@ -1,0 +1,195 @@
+"""Training GloVe: AdaGrad on pairs of words, several pairs at once, as pure functions on arrays.
+
+A row of the table holds a word's vector and, behind it, the sums of its squared gradients, so that a pair is read and
+written in one stretch of memory each. The biases are two columns of the vectors: (..., b, 1) · (..., 1, b'), and where
+the 1 stands the sum of squares is infinite, so that its step is zero. Pairs come in groups that share a word, which
+stays in registers while four others are read, and in visits whose other words fit in the cache.
+"""
+
+# V words, W floats of a vector (a multiple of LANES: dimensions, two biases, zeros). `table` is (2V, >= 2W) float32:
+# row 2i is word i as centre, 2i + 1 as context; in a row, W floats of the vector, then W of the sums of squares.
+# A pair of rows (a, o) has its twin (a ^ 1, o ^ 1): the same two words, each in the other's part.
+
+from typing import Any
+
+import numpy as np
+from numba import float32, float64, int64, uint64
+
+from inlay.vectors.compiled import exact
+from inlay.vectors.kernels import next_random
+from inlay.vectors.simd import LANES, fma, load, plus, rsqrt, spread, store, sums8, zero
+
+TILE = 4
+"""Others that are trained at once with their anchor."""
+
+
+@exact
+def below(n: Any, state: Any) -> int:
+    """A random number below n."""
+    return int64(((next_random(state) >> uint64(32)) * uint64(n)) >> uint64(32))
+
+
+@exact
+def score(table: Any, a: Any, o: Any, width: Any, dots: Any) -> None:
+    """dots[0] = the products of row a with the four rows o, and of a ^ 1 with the four o ^ 1."""
+    o0, o1, o2, o3 = o[0], o[1], o[2], o[3]
+    s0 = s1 = s2 = s3 = t0 = t1 = t2 = t3 = zero()
+    for d in range(0, width, LANES):
+        x, y = load(table, a, d), load(table, a ^ 1, d)
+        s0, t0 = fma(x, load(table, o0, d), s0), fma(y, load(table, o0 ^ 1, d), t0)
+        s1, t1 = fma(x, load(table, o1, d), s1), fma(y, load(table, o1 ^ 1, d), t1)
+        s2, t2 = fma(x, load(table, o2, d), s2), fma(y, load(table, o2 ^ 1, d), t2)
+        s3, t3 = fma(x, load(table, o3, d), s3), fma(y, load(table, o3 ^ 1, d), t3)
+    store(dots, 0, 0, sums8(s0, s1, s2, s3, t0, t1, t2, t3))
+
+
+@exact
+def move(table: Any, a: Any, o: Any, width: Any, steps: Any, first: Any) -> None:
+    """AdaGrad: squares += s * s, w += s / sqrt(squares), with s = steps[0, first + k] times the other row's vector.
+
+    The anchor takes the sum of its four steps, with the squares of each.
+    """
+    g0, g1 = spread(steps, 0, first), spread(steps, 0, first + 1)
+    g2, g3 = spread(steps, 0, first + 2), spread(steps, 0, first + 3)
+    o0, o1, o2, o3 = o[0], o[1], o[2], o[3]
+    for d in range(0, width, LANES):
+        x = load(table, a, d)
+        y = load(table, o0, d)
+        squares = load(table, o0, width + d)
+        s, t = fma(g0, x, zero()), fma(g0, y, zero())
+        squares = fma(s, s, squares)
+        store(table, o0, d, fma(s, rsqrt(squares), y))
+        store(table, o0, width + d, squares)
+        total, more = t, fma(t, t, zero())
+
+        y = load(table, o1, d)
+        squares = load(table, o1, width + d)
+        s, t = fma(g1, x, zero()), fma(g1, y, zero())
+        squares = fma(s, s, squares)
+        store(table, o1, d, fma(s, rsqrt(squares), y))
+        store(table, o1, width + d, squares)
+        total, more = plus(total, t), fma(t, t, more)
+
+        y = load(table, o2, d)
+        squares = load(table, o2, width + d)
+        s, t = fma(g2, x, zero()), fma(g2, y, zero())
+        squares = fma(s, s, squares)
+        store(table, o2, d, fma(s, rsqrt(squares), y))
+        store(table, o2, width + d, squares)
+        total, more = plus(total, t), fma(t, t, more)
+
+        y = load(table, o3, d)
+        squares = load(table, o3, width + d)
+        s, t = fma(g3, x, zero()), fma(g3, y, zero())
+        squares = fma(s, s, squares)
+        store(table, o3, d, fma(s, rsqrt(squares), y))
+        store(table, o3, width + d, squares)
+        total, more = plus(total, t), fma(t, t, more)
+
+        squares = plus(load(table, a, width + d), more)
+        store(table, a, d, fma(total, rsqrt(squares), x))
+        store(table, a, width + d, squares)
+
+
+@exact
+def shuffled(pairs: Any, state: Any) -> Any:
+    """(n,) the numbers of the pairs in an order by chance, in which those of one anchor still stand together."""
+    starts, order = np.empty(len(pairs) + 1, np.int32), np.empty(len(pairs), np.int32)
+    n = 0
+    for k in range(len(pairs)):
+        if k == 0 or pairs[k].anchor != pairs[k - 1].anchor:
+            starts[n] = k
+            n += 1
+    at = 0
+    for group in range(n):
+        other = group + below(n - group, state)
+        starts[group], starts[other] = starts[other], starts[group]
+        first = k = starts[group]
+        while k < len(pairs) and pairs[k].anchor == pairs[first].anchor:  # an inside-out shuffle
+            place = below(k - first + 1, state)
+            order[at + k - first] = order[at + place]
+            order[at + place] = k
+            k += 1
+        at += k - first
+    return order
+
+
+@exact
+def visit(table: Any, pairs: Any, width: Any, alpha: Any, two_way: Any, state: Any) -> float:
+    """Train on the pairs, shuffled, those with the same anchor four at a time; returns the sum of weight · error².
+
+    `pairs` (n,) have a row `anchor`, a row `other` and the pair's `log` and `weight`; those with the same anchor stand
+    together. If `two_way`, the twin of each pair has the same log and weight, but for the pair of a word with itself,
+    which is its own twin.
+    """
+    order = shuffled(pairs, state)
+    o = np.zeros(TILE, np.int64)
+    dots, steps = np.zeros((1, 2 * TILE), np.float32), np.zeros((1, 2 * TILE), np.float32)
+    loss = 0.0
+    at = 0
+    while at < len(pairs):
+        a, m = pairs[order[at]].anchor, 1
+        while m < TILE and at + m < len(pairs) and pairs[order[at + m]].anchor == a:
+            m += 1
+        for k in range(TILE):  # a place that is left over repeats the last pair, with a step of zero
+            o[k] = pairs[order[at + min(k, m - 1)]].other
+        score(table, a, o, width, dots)
+        steps[0, :] = 0
+        for k in range(m):
+            pair = pairs[order[at + k]]
+            error = dots[0, k] - pair.log
+            steps[0, k] = -float32(alpha) * pair.weight * error
+            loss += float64(pair.weight * error * error)
+            if two_way and o[k] != a ^ 1:
+                error = dots[0, TILE + k] - pair.log
+                steps[0, TILE + k] = -float32(alpha) * pair.weight * error
+                loss += float64(pair.weight * error * error)
+        move(table, a, o, width, steps, 0)
+        if two_way:
+            o ^= 1
+            move(table, a ^ 1, o, width, steps, TILE)
+        at += m
+    return loss
+
+
+@exact
+def drawn(seed: Any, word: Any, n: Any) -> int:
+    """A number below n that the seed draws for a word, always the same (SplitMix64, Steele et al. 2014)."""
+    z = seed + uint64(word + 1) * uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> uint64(30))) * uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> uint64(27))) * uint64(0x94D049BB133111EB)
+    z ^= z >> uint64(31)
+    return int64(((z >> uint64(32)) * uint64(n)) >> uint64(32))
+
+
+@exact
+def tally_stripes(records: Any, stripe: Any, sizes: Any) -> None:
+    """sizes[s] += the records whose j is one of the `stripe` words from s · stripe on."""
+    for k in range(len(records)):
+        sizes[records[k].j // stripe] += 1
+
+
+@exact
+def tally_visits(records: Any, stripe: Any, firsts: Any, seed: Any, sizes: Any) -> None:
+    """sizes[v] += the records of visit v: a stripe's j with a part of all i, drawn by the seed.
+
+    Stripe s has the visits firsts[s] .. firsts[s + 1] - 1.
+    """
+    for k in range(len(records)):
+        s = records[k].j // stripe
+        sizes[firsts[s] + drawn(seed, records[k].i, firsts[s + 1] - firsts[s])] += 1
+
+
+@exact
+def scatter(records: Any, stripe: Any, firsts: Any, seed: Any, at: Any, pairs: Any, x_max: Any, exponent: Any) -> None:
+    """Write each record as a pair to its visit v, at pairs[at[v]], which moves on: i as centre, j as context."""
+    for k in range(len(records)):
+        s = records[k].j // stripe
+        v = firsts[s] + drawn(seed, records[k].i, firsts[s + 1] - firsts[s])
+        x = records[k].x
+        log = np.log(x)
+        pairs[at[v]].anchor = 2 * records[k].i
+        pairs[at[v]].other = 2 * records[k].j + 1
+        pairs[at[v]].log = log
+        pairs[at[v]].weight = np.exp(exponent * (log - np.log(x_max))) if x < x_max else 1.0
+        at[v] += 1
