@@ -39,7 +39,7 @@ VERBS: Verbs = {
     "fit": fit.fit,
     "search": model.search,
     "embed": model.embed,
-    "evaluate": {"retrieval": evaluate.retrieval},
+    "evaluate": {"retrieval": evaluate.retrieval, "vectors": evaluate.vectors},
     "info": model.info,
     "check-data": check.check_data,
     "tokenizer": {"train": tokenizer.train, "encode": tokenizer.encode},
@@ -175,7 +175,7 @@ _GROUPS = {
 
     Examples:
     inlay evaluate model --on cranfield
-    inlay evaluate model --on beir/scifact --split dev --json
+    inlay evaluate vectors vectors.safetensors --on google-analogies --on wordsim-en
     """,
     "tokenizer": """Train tokenizers and try them.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from inlay.commands import show
-from inlay.commands.options import Json, Lang, language_of
+from inlay.commands.options import Json, Lang, Vectors, language_of
 from inlay.errors import InputError, did_you_mean
 from inlay.live import Live, say
 
@@ -71,6 +71,66 @@ def retrieval(
         rows.append([mode, *(f"{mean:.3f} [{low:.3f}, {high:.3f}]" for mean, low, high in cells)])
     show.line(f"{on}: {len(test.corpus):,} documents, {len(test.queries):,} queries, language {lang}; 95 % intervals")
     show.table(["", "nDCG@10", "recall@10", "recall@100", "MRR@10"], rows)
+
+
+def vectors(
+    file: Vectors,
+    *,
+    on: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME|FILE",
+            show_default=False,
+            help="google-analogies, wordsim-en, chinese-analogies-ca8, wordsim-zh, or a file of such. Repeatable.",
+        ),
+    ],
+    method: Annotated[
+        Literal["add", "mul"], typer.Option(help="How analogies are answered: 3CosAdd or 3CosMul.")
+    ] = "add",
+    ngrams: Annotated[
+        bool, typer.Option("--ngrams", help="Unseen words count, by their n-grams; fastText vectors alone.")
+    ] = False,
+    top: Annotated[
+        int | None, typer.Option(metavar="N", show_default="all", help="Look for answers among the first words only.")
+    ] = None,
+    sections: Annotated[bool, typer.Option("--sections", help="Show each section of the analogies too.")] = False,
+    json: Json = False,
+) -> None:
+    """Measure word vectors on analogies and similarities.
+
+    Analogies: the share answered exactly. Similarities: Spearman's correlation with people's judgements. Each with its
+    95 % interval, and with how many of the questions have known words: the others are left out.
+
+    Examples:
+    inlay evaluate vectors vectors.safetensors --on google-analogies --on wordsim-en
+    inlay evaluate vectors vectors.bin --on wordsim-zh --ngrams --json
+    """
+    from inlay.evaluate.word_sets import evaluate, tree
+    from inlay.vectors.analogy import ThreeCosAdd, ThreeCosMul
+    from inlay.vectors.unseen import NGrams
+    from inlay.vectors.wordvectors import WordVectors
+
+    known = WordVectors.load(file)
+    if ngrams and known.subwords is None:
+        raise InputError(f"{file}: no n-grams in it, as --ngrams needs; vectors trained by fasttext have them")
+    results = evaluate(
+        known,
+        on,
+        method=ThreeCosAdd() if method == "add" else ThreeCosMul(),
+        unseen=NGrams() if ngrams else None,
+        restrict=top,
+    )
+    if json:
+        show.tree(tree(results))
+        return
+    rows = []
+    for result in results:
+        if sections or result.section in ("", "semantic", "syntactic"):
+            score = "-" if not result.known else f"{result.score:.3f} [{result.low:.3f}, {result.high:.3f}]"
+            asked = f"{result.known:,} of {result.total:,} ({result.coverage:.0%})"
+            rows.append([result.name, result.section, result.measure, score, asked])
+    show.line("95 % intervals; asked are the questions whose words have vectors")
+    show.table(["on", "section", "measure", "score", "asked"], rows)
 
 
 def _test_folder(on: str) -> Path:

@@ -151,6 +151,7 @@ def _file_info(path: Path) -> dict[str, Any]:
         "megabytes": path.stat().st_size / 1e6,
         "with_counts": vectors.counts is not None,
         "with_context": vectors.context is not None,
+        "with_ngrams": vectors.subwords is not None,
     }
 
 
