@@ -268,6 +268,36 @@ def test_vectors_go_through_pipes(vectors: Path, piped: Callable[[bytes], None],
     assert capfdbinary.readouterr().out == b"".join(text.splitlines(keepends=True)[1:3])
 
 
+@pytest.fixture
+def spaces(tmp_path: Path) -> tuple[Path, Path]:
+    """Two spaces, the second the first but turned, where the word w7 has moved."""
+    rng = np.random.default_rng(0)
+    words, matrix = [f"w{n}" for n in range(60)], rng.normal(size=(60, 5)).astype(np.float32)
+    rotation = np.linalg.qr(rng.normal(size=(5, 5)))[0].astype(np.float32)
+    moved = matrix @ rotation
+    moved[7] *= -1
+    paths = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    for path, table in zip(paths, (matrix, moved), strict=True):
+        WordVectors(words, table).save(path)
+    return paths
+
+
+def test_two_spaces_are_laid_over_each_other_and_the_moved_word_is_found(
+    spaces: tuple[Path, Path], tmp_path: Path, ask: Ask, capsys: Capture
+) -> None:
+    told = ask("align", *spaces, "-k", 2, "--out", tmp_path / "turned.safetensors")
+    assert told["pairs"] == 60
+    assert told["before"] < 0.6 < 0.9 < told["after"]
+    assert [len(told["changed"]), told["changed"][0]["word"]] == [2, "w7"]
+    turned, second = WordVectors.load(tmp_path / "turned.safetensors"), WordVectors.load(spaces[1])
+    assert np.abs(np.delete(turned.matrix - second.matrix, 7, axis=0)).max() < 0.5
+    assert run(["vectors", "align", *map(str, spaces)]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("60 shared words; mean cosine ")
+    assert printed[2].startswith("w7 ")
+    assert len(printed) == 12
+
+
 # Mistakes
 
 WORDS = "king queen man\nqueen man king\n" * 9
@@ -310,6 +340,8 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "binary stdout": (["convert", "V", "-", "--format", "fasttext"], "stdout takes text alone"),
     "no words": (["convert", "V", "O", "--top", "0"], "--top 0 must be at least 1"),
     "format and suffix": (["convert", "V", "O", "--format", "glove"], "'glove' does not fit"),
+    "too few to align": (["align", "V", "V"], "6 shared words are too few for a rotation in 8 dimensions"),
+    "aligned exists": (["align", "V", "V", "--out", "V"], "exists; give another --out"),
     "map exists": (["map", "V", "--out", "M"], "exists; give another --out"),
     "map of no kind": (["map", "V", "--out", "x.gif"], "x.gif: a map is written as .png or .html"),
     "map of two": (["map", "V", "--out", "x.html", "--words", "king,man"], "from 3 to 5000 words, not 2"),
