@@ -25,9 +25,11 @@ class Gathered:
         self._matrix = np.empty((0, dim), np.float32)
 
     def room(self, rows: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """(spans (rows, 2), matrix (rows, D)) to be filled by a kernel, after the rows that are there."""
+        """(spans (rows, 2), matrix (rows, D)) to be filled by a kernel, after the rows that are there.
+
+        Both are valid until the next call: the table grows in place, since a copy of it would need twice the memory.
+        """
         n = len(self.words)
-        # Grown in place: a copy beside the old one would need twice the memory.
         self._matrix.resize((n + rows, self._matrix.shape[1]), refcheck=False)
         return np.zeros((rows, 2), np.int64), self._matrix[n:]
 
@@ -81,7 +83,7 @@ def refuse_infinite(path: Path, blocks: Iterable[tuple[int, NDArray]], where: Wh
             block = table[first : first + (1 << 14)]
             # The sum of finite numbers can overflow: then each number is looked at.
             with np.errstate(over="ignore", invalid="ignore"):
-                total = float(block.sum(dtype=np.float64))
+                total = float(block.sum())
             if not math.isfinite(total) and not (finite := np.isfinite(block).all(axis=-1)).all():
                 row = start + first + int(np.flatnonzero(~finite)[0])
                 raise InputError(f"{path} {where(row)}: NaN or infinity; every number must be finite")

@@ -19,14 +19,14 @@ from inlay.vectors.wordvectors import WordVectors
 
 # V words, D dimensions, S words that two spaces share
 
-Map = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Map = Callable[[NDArray[np.float32]], NDArray]
 """From rows (N, D) to rows (N, D); affine, so that the mean of some rows goes where the mean of their images is."""
 
 
 def centred(vectors: WordVectors) -> WordVectors:
     """The vectors with their mean taken out, so that the mean is zero; n-grams too, the context table left behind."""
     mean = storage.mean(vectors.table)
-    return _mapped(vectors, lambda rows: np.subtract(rows, mean, dtype=np.float32))
+    return _mapped(vectors, lambda rows: rows - mean)
 
 
 def all_but_the_top(vectors: WordVectors, components: int | None = None) -> WordVectors:
