@@ -22,11 +22,11 @@ SETTINGS: dict[str, Any] = {"window": 10, "x_max": 10, "alpha": 0.05, "min_count
 FLAGS = {"C fast": "-Ofast", "C": "-O3"}
 TOOLS = ("inlay", *FLAGS)
 PARTS = {
-    "english": "count and train D=100, 15 epochs, 1 thread, three seeds",
+    "english": "count and train D=100, 12 epochs, 1 thread, three seeds",
     "chinese": "the same in Chinese",
     "flags": "count and train D=100, 2 epochs, 1 thread, the baseline compiled both ways",
     "wide": "count and train D=300, 2 epochs, 1 thread",
-    "threads": "count and train D=100, 15 epochs, 1 and 2 threads",
+    "threads": "count and train D=100, 12 epochs, 1 and 2 threads",
 }
 QUALITIES = {
     "english": ("google-analogies", "EN-WS-353-ALL", "EN-SIMLEX-999"),
@@ -117,7 +117,7 @@ def quality(vectors: Any, language: str) -> Job:
 
 
 def plan(quick: bool) -> Iterator[tuple[str, Job]]:
-    epochs = 3 if quick else 15
+    epochs = 3 if quick else 12
     for seed in range(1 if quick else 3):
         for language in ("english", "chinese"):
             for tool in ("inlay", "C fast"):
@@ -156,8 +156,8 @@ if __name__ == "__main__":
             plan=plan,
             rows=list(rows()),
             texts={
-                "english": lambda path, quick: english(path, 10_000 if quick else 60_000),
-                "chinese": lambda path, quick: chinese(path, 20_000 if quick else 150_000),
+                "english": lambda path, quick: english(path, 10_000 if quick else 50_000),
+                "chinese": lambda path, quick: chinese(path, 20_000 if quick else 120_000),
             },
             warm_up=[{"what": "run", "tool": "inlay", "text": "english", "dim": 100, "epochs": 1, "seed": 0}],
             settings={**SETTINGS, "baseline": {name: f"gcc {flag}" for name, flag in FLAGS.items()}},
