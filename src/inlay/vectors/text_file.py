@@ -105,7 +105,8 @@ def _read_lines(found: Gathered, text: NDArray[np.uint8], at: int, rows: int) ->
     while result == NOT_A_NUMBER:  # or one with so many digits that Python must read it, or more of a word
         field = re.split(rb"[ \t\r\n]", text[at : at + 400].tobytes(), maxsplit=1)[0]  # the kernel's white space
         try:
-            matrix[row, column] = float(field)
+            with np.errstate(over="ignore"):  # infinity is refused with its line, when all is read
+                matrix[row, column] = float(field)
             column += 1
         except (ValueError, OverflowError):
             if column > 0 or not field:
