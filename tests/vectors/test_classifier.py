@@ -1,0 +1,224 @@
+"""The classifier: learns, agrees with fastText on what a file says, and says what is wrong."""
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inlay.errors import InputError
+from inlay.vectors import fasttext_file
+from inlay.vectors.classifier import Classifier
+from inlay.vectors.fasttext_model import Loss
+from inlay.vectors.start import Grow, Init
+from inlay.vectors.supervised import Hierarchical, Noise, OneVsAll, Output, Softmax, Supervised, train
+from inlay.vectors.wordvectors import WordVectors
+
+OUTPUTS = [Softmax(), Hierarchical(), Noise(), OneVsAll()]
+ANY_OUTPUT = pytest.mark.parametrize("output", OUTPUTS, ids=lambda output: type(output).__name__)
+SMALL = Supervised(dim=16, epochs=20, alpha=0.5, buckets=5000)
+GRAMS = replace(SMALL, word_ngrams=2, min_n=2, max_n=3)
+
+
+@pytest.fixture(scope="module")
+def lines(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of 400 lines; each of the four labels has words of its own, and words that it shares."""
+    rng = random.Random(3)
+    path = tmp_path_factory.mktemp("classifier") / "lines.txt"
+    with open(path, "w", encoding="utf-8") as file:
+        for number in range(400):
+            label = "abbcccdddd"[number % 10]
+            own = [f"{label}{rng.randrange(30)}" for _ in range(3)]
+            shared = [f"word{rng.randrange(60)}" for _ in range(5)]
+            both = own + shared + ["猫"] * (label == "d")
+            rng.shuffle(both)
+            file.write(f"__label__{label} {' '.join(both)}\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def texts(lines: Path) -> list[str]:
+    learned = [line.split(None, 1)[1] for line in lines.read_text(encoding="utf-8").splitlines()[:100]]
+    return [*learned, "unseen 狗 words", "", "a1 __label__b word3", "word5\tword6  b2 "]
+
+
+@ANY_OUTPUT
+@pytest.mark.parametrize("config", [SMALL, GRAMS], ids=["words", "n-grams"])
+def test_fasttext_predicts_the_same_from_our_file(
+    config: Supervised, output: Output, lines: Path, texts: list[str], tmp_path: Path
+) -> None:
+    fasttext = pytest.importorskip("fasttext")
+    ours = train(lines, replace(config, output=output))
+    ours.save(path := tmp_path / "model.bin")
+    theirs = fasttext.load_model(str(path))
+    # It gives p + 1e-5, and in a tree that for each turn; there it leaves out what is less than 1e-5.
+    depth = 3 if isinstance(output, Hierarchical) else 1
+    for one, label, p in zip(ours.predict(texts, k=4), *theirs.predict(texts, k=4), strict=True):
+        chances = dict(zip((name.removeprefix("__label__") for name in label), p, strict=True))
+        assert {name for name, _ in one} >= set(chances)
+        for name, chance in one:
+            assert chance == pytest.approx(chances.get(name, 0), abs=1.1e-5 * depth)
+        assert chances[one[0][0]] == max(chances.values())
+    ours_of, theirs_of = ours.test(lines).total, theirs.test(str(lines))
+    assert ours_of.examples == theirs_of[0]
+    assert (ours_of.precision, ours_of.recall) == pytest.approx(theirs_of[1:], abs=0.003)  # ties
+    assert Classifier.load(path).predict(texts, k=2) == ours.predict(texts, k=2)
+
+
+@ANY_OUTPUT
+def test_the_training_text_is_learned(output: Output, lines: Path) -> None:
+    report = train(lines, replace(SMALL, output=output)).test(lines)
+    assert report.total.precision > 0.95
+    assert report.total.examples == 400
+    assert [score.examples for score in report.labels.values()] == [160, 120, 80, 40]
+
+
+@pytest.mark.parametrize("config", [SMALL, GRAMS], ids=["words", "n-grams"])
+def test_one_thread_and_a_seed_give_the_same_bytes(config: Supervised, lines: Path, tmp_path: Path) -> None:
+    for name in ("one.bin", "two.bin"):
+        train(lines, config).save(tmp_path / name)
+    assert (tmp_path / "one.bin").read_bytes() == (tmp_path / "two.bin").read_bytes()
+    assert train(lines, replace(config, seed=1)).predict(["a1"]) != train(lines, config).predict(["a1"])
+
+
+def test_threads_learn_as_well(lines: Path) -> None:
+    assert train(lines, replace(GRAMS, threads=3)).test(lines).total.precision > 0.95
+
+
+def test_texts_and_labels_give_what_their_file_gives(lines: Path) -> None:
+    pairs = [line.split(None, 1) for line in lines.read_text(encoding="utf-8").splitlines()]
+    labels = [label.removeprefix("__label__") for label, _ in pairs]
+    ours = Classifier.train(([text for _, text in pairs], labels), SMALL)
+    theirs = train(lines, SMALL)
+    np.testing.assert_array_equal(ours.model.inputs, theirs.model.inputs)
+    assert ours.labels == ["d", "c", "b", "a"]
+
+
+def test_a_text_may_have_several_labels_or_none() -> None:
+    texts = ["red round", "red flat", "blue round", "blue flat", "grey"] * 30
+    labels: list[list[str]] = [["red", "round"], ["red"], ["round"], ["blue"], ["blue"]] * 30
+    ours = train((texts, labels), Supervised(dim=8, epochs=60, alpha=0.5, output=OneVsAll()))
+    assert {label for label, _ in ours.predict(["red round"], k=3, threshold=0.5)[0]} == {"red", "round"}
+    report = ours.test((texts, labels), k=3, threshold=0.5)
+    assert report.total.recall > 0.9
+    assert report.labels["red"].f1 > 0.9
+
+
+def test_scores_are_those_of_scikit_learn(lines: Path) -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    ours = train(lines, replace(SMALL, epochs=3))
+    pairs = [line.split(None, 1) for line in lines.read_text(encoding="utf-8").splitlines()]
+    true = [label.removeprefix("__label__") for label, _ in pairs]
+    said = [one[0][0] for one in ours.predict([text for _, text in pairs])]
+    precision, recall, _, support = metrics.precision_recall_fscore_support(true, said, labels=ours.labels)
+    report = ours.test(lines)
+    for at, score in enumerate(report.labels.values()):
+        assert (score.precision, score.recall, score.examples) == (precision[at], recall[at], support[at])
+    assert report.total.precision == metrics.accuracy_score(true, said)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_training_starts_from_given_vectors(frozen: bool, lines: Path) -> None:
+    matrix = np.random.default_rng(0).normal(size=(2, 16)).astype(np.float32)
+    given = WordVectors(["a1", "unheard"], matrix)
+    ours = train(lines, GRAMS, start=Init(given, frozen=frozen))
+    assert "unheard" not in ours.model.words
+    row = ours.model.inputs[ours.model.words.index("a1")]  # type: ignore[index]
+    assert np.array_equal(row, matrix[0]) == frozen
+    grown = train(lines, SMALL, start=Grow(given))
+    assert "unheard" in grown.model.words
+    with pytest.raises(InputError, match="dim=8, but the vectors to start from have 16"):
+        train(lines, replace(SMALL, dim=8), start=Init(given))
+
+
+def test_ngrams_that_never_occur_are_zero_and_take_no_room(lines: Path, tmp_path: Path) -> None:
+    ours = train(lines, replace(GRAMS, buckets=200_000))
+    assert (np.asarray(ours.model.inputs) == 0).all(axis=1).mean() > 0.9
+    ours.save(path := tmp_path / "model.bin")
+    assert path.stat().st_size > 200_000 * 16 * 4
+
+
+def test_a_segmenter_prepares_texts_when_learning_and_when_asked(tmp_path: Path) -> None:
+    texts = ["Good, FOOD!", "bad: food?", "很好吃，味道足。", "太难吃了！"] * 20
+    labels = ["good", "bad", "good", "bad"] * 20
+    ours = train((texts, labels), replace(SMALL, segmenter="chars"))
+    assert "food" in ours.model.words
+    ours.save(path := tmp_path / "model.bin")
+    for one in (ours, Classifier.load(path)):
+        assert one.predict(["FOOD, good"])[0][0][0] == "good"
+        assert one.test((texts, labels)).total.precision == 1
+    (tmp_path / "lines.txt").write_text("".join(f"__label__{a} {b}\n" for a, b in zip(labels, texts, strict=True)))
+    assert train(tmp_path / "lines.txt", replace(SMALL, segmenter="chars")).model.words == ours.model.words
+
+
+def test_a_text_with_nothing_known_has_no_labels(lines: Path) -> None:
+    ours = train(lines, replace(SMALL, min_count=500))  # not even the line's end is left
+    with pytest.raises(InputError, match="no rows"):
+        fasttext_file.check(ours.model, lines)
+    ours = train(lines, replace(SMALL, min_count=30))
+    words = ours.model.words
+    ours = Classifier(
+        replace(ours.model, words=[word if word != "</s>" else "other" for word in words], segmenter="en")
+    )
+    assert ours.predict(["unheard"]) == [[]]
+    assert np.isnan(ours.probabilities(["unheard"])).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"dim": 0}, "dim=0"),
+        ({"epochs": 0}, "epochs=0"),
+        ({"alpha": 0}, "alpha=0"),
+        ({"buckets": 0}, "buckets=0"),
+        ({"word_ngrams": 0}, "word_ngrams=0"),
+        ({"min_n": 4, "max_n": 3}, "max_n=3 is less than min_n=4"),
+        ({"min_count": 0}, "min_count=0"),
+        ({"threads": 0}, "threads=0"),
+        ({"seed": -1}, "seed=-1"),
+    ],
+)
+def test_a_setting_that_cannot_be_is_named(changes: dict, rule: str) -> None:
+    with pytest.raises(InputError, match=rule):
+        Supervised(**changes)
+
+
+def test_sources_that_cannot_be_learned_from_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such text file"):
+        train(tmp_path / "none.txt")
+    with pytest.raises(InputError, match="0 labels"):
+        train((["a b"], [[]]))
+    with pytest.raises(InputError, match="1 labels"):
+        train((["a b"], ["x"]))
+    with pytest.raises(InputError, match="white space"):
+        train((["a b"], ["x y"]))
+    with pytest.raises(InputError, match="not as many"):
+        train((["a b", "c"], ["x"]))
+    (tmp_path / "nul.txt").write_bytes(b"__label__a x\0y\n__label__b z\n")
+    with pytest.raises(InputError, match="NUL"):
+        train(tmp_path / "nul.txt")
+
+
+def test_wrong_questions_are_refused(lines: Path, tmp_path: Path) -> None:
+    ours = train(lines, replace(SMALL, epochs=1))
+    with pytest.raises(InputError, match="list of texts"):
+        ours.predict("a1")
+    with pytest.raises(InputError, match="k=0"):
+        ours.predict(["a1"], k=0)
+    with pytest.raises(InputError, match="no line has a label"):
+        ours.test((["x"], ["unheard"]))
+    with pytest.raises(InputError, match="suffix must be .bin"):
+        ours.save(tmp_path / "model.ftz")
+    assert ours.predict([]) == []
+    vectors = WordVectors(["a"], np.ones((1, 2), np.float32))
+    fasttext_file.write(fasttext_file.from_vectors(vectors), tmp_path / "vectors.bin")
+    with pytest.raises(InputError, match=r"vectors\.bin: these are word vectors"):
+        Classifier.load(tmp_path / "vectors.bin")
+
+
+def test_labels_out_of_order_are_refused_where_a_tree_needs_them(lines: Path) -> None:
+    model = train(lines, replace(SMALL, epochs=1)).model
+    counts = np.concatenate([model.counts[:-2], [1, 40]])
+    with pytest.raises(InputError, match="falling count"):
+        Classifier(replace(model, counts=counts, args=replace(model.args, loss=Loss.HIERARCHICAL)))
