@@ -32,15 +32,15 @@ from inlay.vectors.simd import LANES, fma, load, plus, spread, store, zero
 
 
 @compiled
-def mean(table: Any, rows: Any, m: Any, vector: Any, share: Any, width: Any) -> None:
-    """vector[0] = Σ_c table[rows[c]] / m; `share` (1, 1) is room for 1 / m."""
+def mean(table: Any, rows: Any, m: Any, hidden: Any, share: Any, width: Any) -> None:
+    """hidden[0] = Σ_c table[rows[c]] / m; `share` (1, 1) is room for 1 / m."""
     share[0, 0] = float32(1) / float32(m)
     factor = spread(share, 0, 0)
     for d in range(0, width, LANES):
         total = zero()
         for c in range(m):
             total = plus(total, load(table, rows[c], d))
-        store(vector, 0, d, fma(total, factor, zero()))
+        store(hidden, 0, d, fma(total, factor, zero()))
 
 
 @compiled
@@ -60,7 +60,7 @@ def noise(
     keep: Any,
     state: Any,
 ) -> int:
-    """Negative sampling: the mean against the centre and its noise words."""
+    """Negative sampling with new noise words for each centre: to share them over several centres costs quality."""
     n_slots = (drawn + TILE) // TILE * SLOTS
     piece = np.empty(PIECE, np.int32)
     rows, into = np.empty(2 * window + 2, np.int64), np.empty(2 * window + 2, np.int64)

@@ -11,7 +11,7 @@ sums stay in registers (`errors`, `update`); a vector alone takes a tile of its 
 from typing import Any
 
 import numpy as np
-from numba import int64, uint32, uint64
+from numba import float32, int64, uint32, uint64
 
 from inlay.vectors.compiled import compiled
 from inlay.vectors.simd import LANES, fma, load, load8, plus, prefetch, sigmoid, spread, store, sums, zero
@@ -73,9 +73,8 @@ def draw(noise: Any, state: Any) -> Any:
     """A word drawn from an alias table."""
     r = next_random(state)
     word = int64(((r >> uint64(32)) * uint64(len(noise))) >> uint64(32))
-    if (r & uint64(0xFFFFFFFF)) <= uint64(noise[word, 0]):
-        return word
-    return int64(noise[word, 1])
+    other = int64(noise[word, 1])
+    return word if (r & uint64(0xFFFFFFFF)) <= uint64(noise[word, 0]) else other
 
 
 @compiled
@@ -186,6 +185,12 @@ def add(table: Any, row: Any, to: Any, vector: Any, width: Any) -> None:
 
 
 @compiled
+def next_slot(slot: Any) -> Any:
+    """The slot after this one, over the two at the end of each tile that stay unused."""
+    return slot + 1 if slot & (SLOTS - 1) < TILE - 1 else slot + 1 + SLOTS - TILE
+
+
+@compiled
 def choose_outputs(centre: Any, negatives: Any, rate: Any, weight: Any, outs: Any, step: Any) -> None:
     """Fill the slots: the centre, to be raised by rate · (1 - σ); the negatives, to be lowered by rate · weight · σ.
 
@@ -194,11 +199,11 @@ def choose_outputs(centre: Any, negatives: Any, rate: Any, weight: Any, outs: An
     outs[:] = centre
     step[:] = 0
     step[0, 0], step[1, 0] = rate, -rate
-    for k in range(len(negatives)):
-        slot = (k + 1) // TILE * SLOTS + (k + 1) % TILE
-        outs[slot] = negatives[k]
-        if negatives[k] != centre:
-            step[1, slot] = -rate * weight
+    slot = 0
+    for negative in negatives:
+        slot = next_slot(slot)
+        outs[slot] = negative
+        step[1, slot] = -rate * weight if negative != centre else float32(0)
 
 
 @compiled
@@ -212,10 +217,11 @@ def choose_path(word: Any, points: Any, codes: Any, starts: Any, rate: Any, outs
     n = (length + TILE - 1) // TILE * SLOTS
     outs[:n] = points[begin] if length else 0
     step[:, :n] = 0
-    for k in range(length):
-        slot = k // TILE * SLOTS + k % TILE
-        outs[slot] = points[begin + k]
-        step[0, slot], step[1, slot] = rate * codes[begin + k], -rate
+    slot = 0
+    for k in range(begin, begin + length):
+        outs[slot] = points[k]
+        step[0, slot], step[1, slot] = rate * codes[k], -rate
+        slot = next_slot(slot)
     return n
 
 

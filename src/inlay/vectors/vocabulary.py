@@ -88,7 +88,7 @@ def read(
     if max_vocab is not None and max_vocab < 1:
         raise InputError(f"max_vocab={max_vocab} must be at least 1, or None for no limit")
     numbered = _number_files(source) if isinstance(source, LineFiles) else _number_sentences(source)
-    return settle(*numbered, min_count, max_vocab)
+    return settle(*numbered, min_count, max_vocab, known)
 
 
 def _number_sentences(sentences: Iterable[Sequence[str]]) -> _Numbered:
