@@ -77,3 +77,11 @@ def test_what_cannot_be_evaluated_on_is_refused(tmp_path):
     (tmp_path / "p").write_text("man woman 3\nman king 2\nking prince 1\n")
     with pytest.raises(InputError, match="know the words of no question in .*another language"):
         evaluate(one, [tmp_path / "p"])
+
+
+def test_long_work_says_how_far_it_is(vectors, data):
+    told = []
+    analogies(vectors, files("google-analogies")[0], on_progress=told.append)
+    assert told == sorted(told)
+    assert len(told) > 3
+    assert told[-1] == 1

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from inlay.errors import InputError, did_you_mean
-from inlay.evaluate.words import Answers, analogies, is_analogies, similarities
+from inlay.evaluate.words import Analogies, Answers, Similarities, analogies, is_analogies, similarities
+from inlay.live import Live
 from inlay.text import data
 from inlay.vectors.analogy import ADD, Method
 from inlay.vectors.unseen import Unseen
@@ -68,25 +67,22 @@ def evaluate(
     if not on:
         raise InputError(f"nothing to evaluate on; name a file, or sets: {', '.join(NAMES)}")
     results: list[Result] = []
-    for name, path in (found for one in on for found in _files(one)):
-        if is_analogies(path):
-            answered = analogies(vectors, path, restrict, method=method, unseen=unseen)
-            results.append(_accuracy(name, "", answered.total))
-            if name == "google-analogies":
-                for part, is_grammar in (("semantic", False), ("syntactic", True)):
-                    those = answered.part(lambda section, want=is_grammar: section.startswith("gram") == want)  # type: ignore[misc]
-                    results.append(_accuracy(name, part, those))
-            if len(answered.sections) > 1:
-                results += [_accuracy(name, section, part) for section, part in answered.sections.items()]
-        else:
-            judged = similarities(vectors, path, unseen=unseen, seed=np.random.default_rng(seed))
-            low, high = judged.interval
-            results.append(
-                Result(
-                    name=name, section="", measure="spearman", score=judged.spearman, low=low, high=high,
-                    known=judged.known, total=judged.pairs, guessed=judged.guessed,
+    files = [found for one in on for found in _files(one)]
+    with Live("evaluate", len(files), "files") as live:
+        for done, (name, path) in enumerate(files):
+            if is_analogies(path):
+                answered = analogies(
+                    vectors,
+                    path,
+                    restrict,
+                    method=method,
+                    unseen=unseen,
+                    on_progress=lambda share, done=done, name=name: live.at(done + share, name),  # type: ignore[misc]
                 )
-            )  # fmt: skip
+                results += _accuracies(name, answered)
+            else:
+                results.append(_correlation(name, similarities(vectors, path, unseen=unseen, seed=seed)))
+            live.at(done + 1, name)
     if not any(result.known for result in results):
         asked = ", ".join(map(str, on))
         raise InputError(f"the vectors know the words of no question in {asked}; are they of another language?")
@@ -126,11 +122,29 @@ def _files(one: str | Path) -> Iterator[tuple[str, Path]]:
         raise InputError(f"{one}: no such file, and no set of questions{did_you_mean(str(one), NAMES)}")
 
 
+def _accuracies(name: str, answered: Analogies) -> Iterator[Result]:
+    yield _accuracy(name, "", answered.total)
+    if name == "google-analogies":
+        yield _accuracy(name, "semantic", answered.part(lambda section: not section.startswith("gram")))
+        yield _accuracy(name, "syntactic", answered.part(lambda section: section.startswith("gram")))
+    if len(answered.sections) > 1:
+        for section, part in answered.sections.items():
+            yield _accuracy(name, section, part)
+
+
 def _accuracy(name: str, section: str, part: Answers) -> Result:
     low, high = part.interval
     return Result(
         name=name, section=section, measure="accuracy", score=part.accuracy, low=low, high=high,
         known=part.known, total=part.questions, guessed=part.guessed,
+    )  # fmt: skip
+
+
+def _correlation(name: str, judged: Similarities) -> Result:
+    low, high = judged.interval
+    return Result(
+        name=name, section="", measure="spearman", score=judged.spearman, low=low, high=high,
+        known=judged.known, total=judged.pairs, guessed=judged.guessed,
     )  # fmt: skip
 
 

@@ -20,6 +20,9 @@ from inlay.vectors.wordvectors import WordVectors
 
 # Q questions, P pairs, U words that differ, D dimensions
 
+_ASKED = 1024
+"""Questions that are asked together."""
+
 _FIRST = 10_000
 """Words by which it is judged whether a vocabulary knows capital letters."""
 
@@ -99,11 +102,12 @@ def analogies(
     *,
     method: Method = ADD,
     unseen: Unseen | None = None,
+    on_progress: Callable[[float], None] | None = None,
 ) -> Analogies:
     """Answer each question `a b c d` exactly: is d the word that is to c as b is to a, leaving out a, b and c?
 
     Lines `: name` begin a section. `restrict` looks for answers among the first words only, and asks only about these.
-    Raises InputError for a line without four words.
+    `on_progress` is told the share that is answered. Raises InputError for a line without four words.
     """
     limit = len(vectors) if restrict is None else restrict
     if limit < 1:
@@ -116,10 +120,13 @@ def analogies(
         asked &= (rows >= 0).all(axis=1)
     chosen = np.flatnonzero(asked)
     right = np.zeros(len(questions), bool)
-    if len(chosen):
-        given = look.vectors([questions[number][1][:3] for number in chosen])
-        found, _ = answers(vectors, given, 1, method=method, without=rows[chosen, :3], restrict=restrict)
-        right[chosen] = found[:, 0] == rows[chosen, 3] if found.shape[1] else False
+    for first in range(0, len(chosen), _ASKED):
+        part = chosen[first : first + _ASKED]
+        given = look.vectors([questions[number][1][:3] for number in part])
+        found, _ = answers(vectors, given, 1, method=method, without=rows[part, :3], restrict=restrict)
+        right[part] = found[:, 0] == rows[part, 3] if found.shape[1] else False
+        if on_progress:
+            on_progress((first + len(part)) / len(chosen))
     guessed = asked & (rows[:, :3] < 0).any(axis=1)
     names = np.array([section for section, _ in questions])
     return Analogies(
