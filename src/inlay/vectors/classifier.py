@@ -142,7 +142,12 @@ class Classifier:
 
         Lines without a label that the classifier knows do not count; InputError where no line is left.
         """
-        text = features.read(source, self.model.segmenter)
+        return self.score(features.read(source, self.model.segmenter), k, threshold)
+
+    def score(self, text: Text, k: int = 1, threshold: float = 0.0) -> Report:
+        """As `test`, on text that has been read."""
+        if k < 1:
+            raise InputError(f"k={k} must be at least 1")
         true = features.examples(text, self.model.labels)
         if not len(true):
             raise InputError(f"no line has a label that the classifier knows ({', '.join(self.labels[:5])} ...)")

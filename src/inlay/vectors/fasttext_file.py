@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _MAGIC, _VERSION = 793712314, 12
 _ARGS, _SIZES, _DENSE, _QUANTIZED, _PARTS = "<12id", "<3i2q", "<2q", "<2qi", "<4i"
 _ENTRY = np.dtype([("end", "u1"), ("count", "<i8"), ("kind", "u1")])
-_NOTE = b"\ninlay segmenter "
+NOTE = b"\ninlay segmenter "
 _ROWS = 1 << 14
 
 
@@ -97,7 +97,7 @@ def write(model: FastTextFile, path: str | Path, *, force: bool = False) -> None
             else:
                 _write_dense(file, matrix)
         if model.segmenter:
-            file.write(_NOTE + model.segmenter.encode() + b"\n")
+            file.write(NOTE + model.segmenter.encode() + b"\n")
         file.truncate()
 
 
@@ -218,8 +218,8 @@ def _quantizer(at: _Reader, name: str, dim: int) -> tuple[int, int, NDArray[np.f
 def _note(at: _Reader) -> str:
     """The segmenter's mark at the end, or nothing; other bytes there are an error."""
     rest = bytes(at.data[at.at : at.at + 100])
-    name = rest.removeprefix(_NOTE).removesuffix(b"\n")
-    if rest and (_NOTE + name + b"\n" != rest or not name.isalpha() or len(at.data) - at.at > len(rest)):
+    name = rest.removeprefix(NOTE).removesuffix(b"\n")
+    if rest and (NOTE + name + b"\n" != rest or not name.isalpha() or len(at.data) - at.at > len(rest)):
         raise at.error(f"{len(at.data) - at.at} bytes after the output matrix")
     return name.decode()
 

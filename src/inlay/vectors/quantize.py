@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inlay.errors import InputError
-from inlay.vectors import features, product
+from inlay.live import Live
+from inlay.vectors import fasttext_file, features, product
 from inlay.vectors.classifier import Classifier, label_arrays
 from inlay.vectors.fasttext_model import FastTextFile
 from inlay.vectors.features import Labelled
@@ -82,6 +83,39 @@ def quantize(
     return Classifier(quantized)
 
 
+def quantize_into(classifier: Classifier, size: float, config: Quantization = Quantization()) -> Classifier:
+    """As `quantize`, with as many words and n-grams as a file of `size` bytes holds; InputError where that is none."""
+    model, cutoff = classifier.model, config.cutoff
+    while True:
+        pruned = _pruned(model, cutoff)
+        small = model if pruned is None else pruned[0]
+        n_rows, parts = len(small.inputs), -(-model.args.dim // config.part)
+        each = parts + config.by_norm
+        rows = n_rows * each - 4 * small.inputs.shape[0] * small.inputs.shape[1]
+        planned = file_size(small) + rows + 1024 * (model.args.dim + config.by_norm) + 37
+        if planned <= size:
+            return quantize(classifier, replace(config, cutoff=cutoff))
+        # What does not depend on the rows is at least the centroids; so this never cuts off too much at once.
+        fixed = 1024 * model.args.dim
+        cutoff = min(n_rows - 1, int(n_rows * max(size - fixed, 0) / (planned - fixed) * 1.02))
+        if cutoff < 2:
+            raise InputError(f"no classifier of dim={model.args.dim} fits into {size / 1e6:g} MB; take a smaller dim")
+
+
+def file_size(model: FastTextFile) -> int:
+    """Bytes of the model's file."""
+    entries = sum(len(word.encode("utf-8", "surrogateescape")) for word in (*model.words, *model.labels))
+    size = 94 + entries + 10 * len(model.counts) + (0 if model.pruned is None else 4 * model.pruned.size)
+    for matrix in (model.inputs, model.outputs):
+        if not isinstance(matrix, Quantized):
+            size += 16 + 4 * matrix.size
+        else:
+            size += 37 + matrix.codes.size + 4 * matrix.centroids.size
+            if matrix.norm_codes is not None and matrix.norms is not None:
+                size += 16 + matrix.norm_codes.size + 4 * matrix.norms.size
+    return size + (len(fasttext_file.NOTE) + len(model.segmenter) + 1 if model.segmenter else 0)
+
+
 def _dense(model: FastTextFile) -> NDArray[np.float32]:
     assert not isinstance(model.outputs, Quantized)
     return np.asarray(model.outputs)
@@ -136,7 +170,8 @@ def _learned_again(
     tables.inputs[:, : args.dim], tables.outputs[:, : args.dim] = inputs, outputs
     labels = label_arrays(args.loss, model.counts[len(model.words) :], args.negative)
     again = Supervised(dim=args.dim, epochs=config.epochs, alpha=config.alpha, threads=config.threads, seed=config.seed)
-    learn(examples, types, labels, tables, again, rng)
+    with Live("learning again", len(examples) * config.epochs, "lines") as live:
+        learn(examples, types, labels, tables, again, rng, lambda progress: live.at(progress.words))
     inputs, outputs = packed(tables.inputs, args.dim), packed(tables.outputs, args.dim)
     refuse_diverged(config.alpha, inputs, outputs)
     return inputs, outputs

@@ -123,7 +123,16 @@ def train(
     words that were not in the training text can still be told. Raises InputError for a value out of range, a text
     without labels or with one label alone, and a training that diverged.
     """
-    return fit(features.read(source, config.segmenter), config, start=start, on_progress=on_progress)
+    text = features.read(source, config.segmenter)
+    with Live("classifier", unit="lines") as live:
+
+        def show(progress: Progress) -> None:
+            live.total = progress.total
+            live.at(progress.words)
+            if on_progress:
+                on_progress(progress)
+
+        return fit(text, config, start=start, on_progress=show)
 
 
 def fit(
@@ -133,7 +142,7 @@ def fit(
     start: Start | None = None,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Classifier:
-    """As `train`, on text that has been read."""
+    """As `train`, on text that has been read, without a live line."""
     if start is not None and start.vectors.dim != config.dim:
         given = start.vectors.dim
         raise InputError(f"dim={config.dim}, but the vectors to start from have {given}; set dim={given}")
@@ -214,11 +223,9 @@ def learn(
         )  # fmt: skip
 
     schedule = Schedule(epochs=config.epochs, alpha=config.alpha, min_alpha=0.0, threads=config.threads)
-    with Live("classifier", len(examples) * config.epochs, "lines") as live:
-        for progress in run(kernel, np.arange(len(examples), dtype=np.int32), len(examples), schedule, rng):
-            live.at(progress.words)
-            if on_progress:
-                on_progress(progress)
+    for progress in run(kernel, np.arange(len(examples), dtype=np.int32), len(examples), schedule, rng):
+        if on_progress:
+            on_progress(progress)
 
 
 def _dictionary(text: Text, config: Supervised, start: Start | None) -> tuple[Vocabulary, Vocabulary]:
