@@ -165,3 +165,21 @@ def test_a_packed_table_is_written_block_by_block(tmp_path, monkeypatch):
     for name in ("x.txt", "x.bin"):
         vectors.save(tmp_path / name)
         np.testing.assert_array_equal(load(tmp_path / name).matrix, vectors.matrix)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "compressed"])
+@pytest.mark.parametrize("name", ["word2vec.txt", "glove.txt", "word2vec.bin"])
+def test_any_damage_ends_in_vectors_or_in_one_line(name, pack, tmp_path):
+    file = tmp_path / name
+    some(8, 3).save(file, format=name.split(".")[0])
+    sound, refusals, rng = file.read_bytes(), [], np.random.default_rng(0)
+    for place in range(0, len(sound), 4):
+        cut, byte = int(rng.integers(0, 9)), bytes([int(rng.integers(0, 256))])
+        for damaged in (sound[:place] + byte + sound[place + 1 :], sound[:place] + byte * cut + sound[place + cut :]):
+            file.write_bytes(pack(damaged))
+            try:
+                assert np.isfinite(load(file).matrix).all()
+            except InputError as error:
+                refusals.append(str(error))
+    assert len(refusals) > len(sound) / 16
+    assert all(str(file) in line and "\n" not in line for line in refusals)
