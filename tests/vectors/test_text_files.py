@@ -104,6 +104,8 @@ FLOATS = np.array([1, 2], np.float32).tobytes()
 PACKED = {
     "a header that lies": (b"3000000000 300\na 1\n", "entry 1: the file ends here, but its header promises 3000000000"),
     "a header that lies about entries": (b"3000000000 2\na " + FLOATS, "entry 2: the file ends here"),
+    "a header that lies about dimensions": (b"1 99999999999999999999\na 1\n", "line 1: 9+ dimensions; no line"),
+    "one that lies somewhat less": (b"1 9000000\na 1\n", "entry 1: the file ends here"),
     "a cut text": (b"3 2\na 1 2\nb 3 4\n", "line 4: the file ends here, but its header promises 3"),
     "more lines": (b"1 2\na 1 2\nb 3 4\n", "line 3: more lines than the 1"),
     "more entries": (b"1 2\na " + FLOATS + b"b " + FLOATS, "10 bytes after the 1 entries"),

@@ -17,7 +17,7 @@ from inlay.errors import InputError
 from inlay.files import atomic_path, claim_output
 from inlay.vectors import binary_file, storage, tensors, text_file
 from inlay.vectors.gather import broken_promise, refuse_infinite, rows_of
-from inlay.vectors.pieces import Pieces
+from inlay.vectors.pieces import LONGEST, Pieces
 
 if TYPE_CHECKING:
     from inlay.vectors.wordvectors import WordVectors
@@ -84,6 +84,8 @@ def _load_rows(path: Path) -> "WordVectors":
     begin, size = len(line) + 1, pieces.size
     if size is not None and n_words * (2 + 2 * dim - 1) > size - begin + 1:  # a letter, a space, digits with spaces
         raise broken_promise(path, n_words, dim, size)
+    if size is None and 2 * dim > LONGEST:
+        raise InputError(f"{path} line 1: {dim} dimensions; no line of a compressed file may be as long")
     name = path.with_suffix("") if pieces.compression else path
     first = pieces.beginning(min(begin + 64 * dim + 4096, _FIRST_ENTRY))[begin:]
     if name.suffix in _TEXT or _is_text(first, dim):

@@ -11,7 +11,7 @@ from inlay.text.decode import File, blocks
 
 _MAGIC = {b"\x1f\x8b": ".gz", b"\xfd7zXZ\0": ".xz", b"\x28\xb5\x2f\xfd": ".zst", b"BZh": ".bz2"}
 _PIECE = 1 << 23
-_LONGEST = 1 << 26
+LONGEST = 1 << 26
 """Bytes that a line or an entry may have in a compressed file."""
 
 
@@ -45,8 +45,8 @@ class Pieces:
 
     def keep(self, rest: NDArray[np.uint8]) -> None:
         """Put bytes back, to come again at the front of the next piece."""
-        if len(rest) > _LONGEST:
-            raise InputError(f"{self.path}: a line or entry is longer than {_LONGEST >> 20} MB; this is no vector file")
+        if len(rest) > LONGEST:
+            raise InputError(f"{self.path}: a line or entry is longer than {LONGEST >> 20} MB; this is no vector file")
         self._rest = rest.tobytes()
 
     def __iter__(self) -> Iterator[tuple[NDArray[np.uint8], bool]]:
