@@ -205,3 +205,16 @@ def test_a_training_that_diverges_is_an_error():
             replace(SMALL, alpha=1.0, epochs=2),
             start=Init(WordVectors(["baker"], np.full((1, 20), 1e37, "f4"))),
         )
+
+
+def test_fasttext_reads_what_was_trained_and_training_goes_on_from_what_it_writes(tmp_path, trained):
+    fasttext = pytest.importorskip("fasttext")
+    trained.save(tmp_path / "ours.bin")
+    theirs = fasttext.load_model(str(tmp_path / "ours.bin"))
+    for word in (*trained.words, "bakerys", "taecher", "zzz"):
+        ours = trained.rows([word], NGrams())[0]
+        np.testing.assert_allclose(theirs.get_word_vector(word), ours, atol=1e-5)
+    theirs.save_model(str(tmp_path / "theirs.bin"))
+    again = WordVectors.load(tmp_path / "theirs.bin")
+    grown = train([["rower", "baker"]] * 9, replace(SMALL, alpha=1e-9, min_alpha=0), start=Grow(again))
+    np.testing.assert_allclose(grown["teacher"], trained["teacher"], atol=1e-4)

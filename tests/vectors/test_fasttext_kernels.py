@@ -35,7 +35,8 @@ def tables(words=WORDS, fixed=()):
     inputs[:, :DIM], outputs[:, :DIM] = rng.normal(size=(len(parts), DIM)), rng.normal(0, 0.5, (len(words), DIM))
     frozen = np.isin(np.arange(len(words)), fixed)
     starts, sizes = parts.starts[:-1], np.where(frozen, 1, parts.sizes)
-    return Words(starts, starts + sizes, parts.rows, (1 / sizes).astype(np.float32)[:, None], frozen), inputs, outputs
+    shares = np.stack([1 / sizes, -1 / sizes], axis=1).astype(np.float32)
+    return Words(starts, starts + sizes, parts.rows, shares, frozen), inputs, outputs
 
 
 def learn(words, inputs, outputs, task, sentences, *, cbow, window=3, rate=0.05, keep=ALL, seed=7):

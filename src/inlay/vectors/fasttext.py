@@ -196,7 +196,9 @@ def _kernel(
     keep = (keep_probabilities(shares, config.sample) * 0xFFFFFFFF).astype(np.uint32)
     sizes = np.where(fixed, 1, parts.sizes)
     begins = parts.starts[:-1]
-    words = Words(begins, begins + sizes, parts.rows, (1 / sizes).astype(np.float32)[:, None], fixed)
+    words = Words(
+        begins, begins + sizes, parts.rows, np.stack([1 / sizes, -1 / sizes], axis=1).astype(np.float32), fixed
+    )
     task = Task(np.empty((0, 2), np.uint32), 0, 1.0, False, np.empty(0, np.int32), np.empty(0, np.uint8), begins[:0], 0)
     if isinstance(config.output, Negative):
         weight, sampling = config.output.words, config.output.sampling

@@ -9,7 +9,7 @@ gradient to each of the rows moves their mean by that gradient.
 # V words, W floats of a row that are used (a multiple of LANES), N rows of `inputs`, S = 2 * window + 1 words near by
 # inputs (N, ≥ W) and outputs (V, ≥ W) are float32, zero beyond the dimension. near (S + 2, ≥ W): the ring, where the
 # word at place p of a piece stands at p % S, then a row that is written and never read, and the mean that CBOW predicts
-# from. before (S, ≥ W): the same words as they were composed.
+# from. before (S, ≥ W): minus the same words, as they were composed.
 
 from typing import Any, NamedTuple
 
@@ -28,6 +28,7 @@ from inlay.vectors.kernels import (
     draw,
     errors,
     fetch,
+    fetch_path,
     next_piece,
     next_random,
     predict,
@@ -44,7 +45,7 @@ class Words(NamedTuple):
     ends: NDArray[np.int64]
     rows: NDArray[np.int32]
     shares: NDArray[np.float32]
-    """(V, 1): 1 / how many."""
+    """(V, 2): 1 / how many, and minus that."""
     frozen: NDArray[np.bool_]
     """(V,): these words stay as they are."""
 
@@ -70,7 +71,7 @@ class Task(NamedTuple):
 
 @compiled
 def enter(inputs: Any, words: Any, word: Any, near: Any, before: Any, slot: Any, width: Any) -> None:
-    """near[slot] = before[slot] = the mean of the word's rows."""
+    """near[slot] = the mean of the word's rows, before[slot] = minus that."""
     first, last = words.starts[word], words.ends[word]
     for d in range(0, width, LANES):
         store(near, slot, d, zero())
@@ -78,20 +79,20 @@ def enter(inputs: Any, words: Any, word: Any, near: Any, before: Any, slot: Any,
         row = int64(words.rows[k])
         for d in range(0, width, LANES):
             store(near, slot, d, plus(load(near, slot, d), load(inputs, row, d)))
-    share = spread(words.shares, word, 0)
+    share, minus = spread(words.shares, word, 0), spread(words.shares, word, 1)
     for d in range(0, width, LANES):
-        mean = fma(share, load(near, slot, d), zero())
-        store(near, slot, d, mean)
-        store(before, slot, d, mean)
+        total = load(near, slot, d)
+        store(near, slot, d, fma(share, total, zero()))
+        store(before, slot, d, fma(minus, total, zero()))
 
 
 @compiled
-def leave(inputs: Any, words: Any, word: Any, near: Any, before: Any, slot: Any, minus: Any, width: Any) -> None:
-    """Add near[slot] - before[slot] to each of the word's rows, unless it is frozen."""
+def leave(inputs: Any, words: Any, word: Any, near: Any, before: Any, slot: Any, width: Any) -> None:
+    """Add to each of the word's rows what near[slot] has changed by, unless it is frozen."""
     if words.frozen[word]:
         return
     for d in range(0, width, LANES):
-        store(before, slot, d, fma(spread(minus, 0, 0), load(before, slot, d), load(near, slot, d)))
+        store(before, slot, d, plus(load(before, slot, d), load(near, slot, d)))
     for k in range(words.starts[word], words.ends[word]):
         row = int64(words.rows[k])
         for d in range(0, width, LANES):
@@ -128,8 +129,7 @@ def fetch_outputs(task: Any, word: Any, outputs: Any, width: Any) -> None:
     if task.drawn:
         fetch(outputs, word, width)
     else:
-        for k in range(task.starts[word], task.starts[word + 1]):
-            fetch(outputs, task.points[k], width)
+        fetch_path(word, task.points, task.starts, outputs, width)
 
 
 @compiled
@@ -192,7 +192,7 @@ def train(
     slots, into = np.empty(size + 1, np.int64), np.empty(size + 1, np.int64)
     outs, step = np.empty(n_slots, np.int64), np.empty((2, n_slots), np.float32)
     g, error = np.empty((size + 1, n_slots), np.float32), np.empty((1, near.shape[1]), np.float32)
-    sizes, minus = np.empty((1, size), np.float32), np.full((1, 1), -1, np.float32)
+    sizes = np.empty((1, size), np.float32)
     negatives = np.empty(task.drawn, np.int64)
     draw_ahead(task, negatives, outputs, state, width)
 
@@ -229,7 +229,7 @@ def train(
                 errors(near, slots, m, outputs, outs[:used], step, g, width)
                 update(near, slots, into, m, outputs, outs[:used], g, width)
             if p >= window:
-                leave(inputs, words, piece[p - window], near, before, (p - window) % size, minus, width)
+                leave(inputs, words, piece[p - window], near, before, (p - window) % size, width)
         for q in range(max(n - window, 0), n):
-            leave(inputs, words, piece[q], near, before, q % size, minus, width)
+            leave(inputs, words, piece[q], near, before, q % size, width)
     return at
