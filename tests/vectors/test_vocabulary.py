@@ -1,6 +1,12 @@
 """Counting and numbering words: both ways in give the same numbers, and what is wrong is said."""
 
+import bz2
+import errno
+import gzip
 import io
+import lzma
+import subprocess
+import sys
 from collections import Counter
 
 import numpy as np
@@ -9,9 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inlay.errors import InputError
-from inlay.vectors import vocabulary
+from inlay.vectors import tokens, vocabulary
 from inlay.vectors.vocabulary import Encoded, LineFiles, Vocabulary, read
+from inlay.vectors.word2vec import Word2Vec, train
 
+SMALL = Word2Vec(dim=8, epochs=1, min_count=1)
 WORDS = st.text(st.characters(codec="utf-8", exclude_categories=("Z", "C")), min_size=1, max_size=6)
 SENTENCES = st.lists(st.lists(WORDS, max_size=8), max_size=12)
 
@@ -56,9 +64,91 @@ def test_blocks_and_growing_tables_change_nothing(tmp_path, monkeypatch):
     whole = read([line.split() for line in lines], min_count=1)
     for size in (1 << 22, 1000):
         monkeypatch.setattr(vocabulary, "_BLOCK", size)
-        corpus = read(LineFiles(file), min_count=1)
+        with open(file, "rb") as opened:
+            corpus = read(LineFiles(opened), min_count=1)
         assert corpus.vocabulary.words == whole.vocabulary.words
         np.testing.assert_array_equal(corpus.tokens, whole.tokens)
+
+
+@pytest.mark.parametrize("limit", [0, 5000, 1 << 22])
+@pytest.mark.parametrize("kind", ["lists", "files"])
+def test_a_corpus_on_disk_is_the_corpus_in_memory(kind, limit, tmp_path, monkeypatch):
+    lines = [" ".join(f"w{n}" for n in row) for row in np.random.default_rng(0).zipf(1.4, (4000, 9))]
+    (tmp_path / "text.txt").write_text("\n".join(lines))
+    expected = read([line.split() for line in lines], min_count=2)
+    monkeypatch.setattr(tokens, "IN_MEMORY", limit)
+    monkeypatch.setattr(tokens, "_PIECE", 1000)
+    source = LineFiles(tmp_path / "text.txt") if kind == "files" else [line.split() for line in lines]
+    corpus = read(source, min_count=2)
+    assert corpus.vocabulary.words == expected.vocabulary.words
+    np.testing.assert_array_equal(corpus.tokens, expected.tokens)
+    assert corpus.n_words == expected.vocabulary.counts.sum()
+    assert is_mapped(corpus.tokens) == is_mapped(tokens.copied(corpus.tokens)) == (limit < 1 << 22)
+    tokens.give_back(corpus.tokens[1000:3000])
+    np.testing.assert_array_equal(tokens.copied(corpus.tokens), expected.tokens)
+    np.testing.assert_array_equal(train(corpus, SMALL).matrix, train(expected, SMALL).matrix)
+
+
+def is_mapped(array):
+    while isinstance(array, np.ndarray):
+        array = array.base
+    return array is not None
+
+
+def test_a_corpus_larger_than_its_share_of_memory_is_not_in_memory():
+    """Four million tokens read and looked through twice: sixteen megabytes that are never there together."""
+    code = """
+import io, re
+import numpy as np
+from inlay.vectors import tokens
+from inlay.vectors.vocabulary import LineFiles, read
+def high():
+    return int(re.search(r"VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1]) / 1024
+read(LineFiles(io.BytesIO(b"a b a")), min_count=1)
+tokens.IN_MEMORY = 1 << 17
+before = high()
+class Text:
+    left = 64
+    def read(self, size):
+        self.left -= 1
+        return b"a b c d e f g h\\n" * (1 << 16) if self.left >= 0 else b""
+corpus = read(LineFiles(Text()), min_count=1)
+assert corpus.n_words == 64 * 8 << 16
+print(high() - before)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 40  # of 144 MB
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".xz", ".bz2", ".zst"])
+def test_compressed_files_are_read_as_what_is_in_them(suffix, tmp_path):
+    import pyarrow
+
+    text = "\n".join("a b c 猫" for _ in range(1000)).encode()
+    pack = {".gz": gzip.compress, ".xz": lzma.compress, ".bz2": bz2.compress}
+    packed = pack[suffix](text) if suffix in pack else pyarrow.compress(text, codec="zstd", asbytes=True)
+    file = tmp_path / f"text.txt{suffix}"
+    file.write_bytes(packed)
+    assert read(LineFiles(file), min_count=1).vocabulary.counts.tolist() == [1000] * 4
+    file.write_bytes(packed[:-20])
+    with pytest.raises(InputError, match=f"text.txt{suffix}: (truncated|damaged)"):
+        read(LineFiles(file), min_count=1)
+
+
+def test_a_dash_is_what_is_piped_in(monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"a b\nb\n")))
+    assert read(LineFiles("-"), min_count=1).vocabulary.words == ["b", "a"]
+
+
+def test_a_full_disk_is_said_with_the_way_out(monkeypatch):
+    def full():
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tokens, "IN_MEMORY", 0)
+    monkeypatch.setattr(tokens.tempfile, "TemporaryFile", full)
+    with pytest.raises(InputError, match="no place for a corpus of .* MB .no space left on device.; .* TMPDIR"):
+        read(LineFiles(io.BytesIO(b"a b")), min_count=1)
 
 
 def test_the_end_of_a_file_ends_its_sentence():

@@ -96,13 +96,13 @@ def tally(tokens: Any, n_words: Any) -> Any:
 
 
 @exact
-def renumber(tokens: Any, numbers: Any) -> int:
-    """Replace each token by its new number, in place; -2 drops it, and -1 (a sentence's end) stays.
+def renumber(tokens: Any, numbers: Any, begin: Any, end: Any, n: Any) -> int:
+    """Replace each token of tokens[begin:end] by its new number and move it to tokens[n:]; -2 drops it, -1 stays.
 
-    Sentences that end up empty are dropped too. Returns how many tokens are left, at the front.
+    Sentences that end up empty are dropped too. Returns the new n, at most `end`: so pieces can follow one another.
     """
-    n = 0
-    for token in tokens:
+    for at in range(begin, end):
+        token = tokens[at]
         number = numbers[token] if token >= 0 else -1
         if number >= 0 or (number == -1 and n > 0 and tokens[n - 1] >= 0):
             tokens[n] = number

@@ -22,6 +22,8 @@ SLOTS = 8
 """Places that a tile takes in the arrays of outputs, so that its errors are one register."""
 PIECE = 1024
 """Words of a sentence that are kept at a time; a window never reaches over the end of a piece."""
+_NEAR_ROOT = 4
+"""Levels of a tree that every path comes through again and again."""
 _LINE = 16
 """Floats in a cache line."""
 
@@ -242,6 +244,13 @@ def next_piece(tokens: Any, at: Any, keep: Any, state: Any, piece: Any) -> Any:
             piece[n] = word
             n += 1
     return n, at
+
+
+@compiled
+def fetch_path(word: Any, points: Any, starts: Any, table: Any, width: Any) -> None:
+    """Bring the nodes of a word's path into the cache; those near the root, which stand last, are there anyway."""
+    for k in range(starts[word], starts[word + 1] - _NEAR_ROOT):
+        fetch(table, points[k], width)
 
 
 @compiled

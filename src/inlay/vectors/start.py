@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inlay.errors import InputError
+from inlay.vectors.tokens import copied, renumbered
 from inlay.vectors.vocabulary import Encoded, LineFiles, Vocabulary, read
 from inlay.vectors.wordvectors import WordVectors
 
@@ -96,8 +97,6 @@ def rows(vectors: WordVectors, vocabulary: Vocabulary) -> NDArray[np.int64]:
 
 def _joined(corpus: Encoded, old: WordVectors) -> Encoded:
     """The corpus with the old words in its vocabulary, all of them by falling count."""
-    from inlay.vectors.byte_kernels import renumber
-
     counts = (
         dict.fromkeys(old.words, 1) if old.counts is None else dict(zip(old.words, old.counts.tolist(), strict=True))
     )
@@ -107,5 +106,4 @@ def _joined(corpus: Encoded, old: WordVectors) -> Encoded:
     # Counts weigh the noise and build the tree, where a word that never occurred would have no place.
     vocabulary = Vocabulary(words=words, counts=np.array([max(counts[word], 1) for word in words], np.int64))
     numbers = np.array([vocabulary.index[word] for word in corpus.vocabulary.words], np.int32)
-    tokens = corpus.tokens.copy()
-    return Encoded(vocabulary=vocabulary, tokens=tokens[: renumber(tokens, numbers)])
+    return Encoded(vocabulary=vocabulary, tokens=renumbered(copied(corpus.tokens), numbers))

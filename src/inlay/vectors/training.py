@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inlay.errors import InputError
+from inlay.vectors.tokens import give_back
 
 # V rows, D dimensions, n tokens
 
@@ -73,7 +74,8 @@ def run(
             while at < len(tokens) and not stop.is_set():
                 end = min(at + _CHUNK, len(tokens))
                 rates = np.array([schedule.rate(done[thread]), schedule.rate(epoch + end / len(tokens))])
-                at = kernel(tokens, at, end, rates, state)
+                begin, at = at, kernel(tokens, at, end, rates, state)
+                give_back(tokens[begin:at])
                 done[thread] = epoch + at / len(tokens)
 
     total = words * schedule.epochs

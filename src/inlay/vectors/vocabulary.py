@@ -1,10 +1,11 @@
 """Vocabulary: words by falling frequency; and a corpus as one array of their numbers."""
 
+import sys
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inlay.errors import InputError
+from inlay.vectors.tokens import Growing, pieces, renumbered
 
 # V words, n tokens
 
-_BLOCK = 1 << 22
+_BLOCK = 1 << 20
 """Bytes of a file that are read at a time."""
 
 _Numbered = tuple[Callable[[int], str], int, NDArray[np.int32]]
@@ -51,20 +53,20 @@ class Encoded:
         """The kernels check no bounds, so a number that is no word's is refused here."""
         if self.tokens.dtype != np.int32 or self.tokens.ndim != 1 or not self.tokens.flags.c_contiguous:
             raise InputError(f"tokens must be one row of int32, not {self.tokens.dtype} of shape {self.tokens.shape}")
-        if len(self.tokens) and not -1 <= self.tokens.min() <= self.tokens.max() < len(self.vocabulary):
+        if any(not -1 <= piece.min() <= piece.max() < len(self.vocabulary) for piece in pieces(self.tokens)):
             raise InputError(f"tokens must lie between -1 and {len(self.vocabulary) - 1}, the last word's number")
 
     @cached_property
     def n_words(self) -> int:
         """How many words the corpus has, sentence ends not counted."""
-        pieces = range(0, len(self.tokens), 1 << 20)
-        return sum(int(np.count_nonzero(self.tokens[at : at + (1 << 20)] >= 0)) for at in pieces)
+        return sum(int(np.count_nonzero(piece >= 0)) for piece in pieces(self.tokens))
 
 
 class LineFiles:
     """Text files of words between white space, a sentence a line; read in blocks, far faster than lists of words.
 
-    A source is a path or an open binary file. White space is ASCII: a no-break space belongs to its word.
+    A source is a path, `-` for what is piped in, or an open binary file; .gz, .xz, .zst and .bz2 are unpacked on the
+    way. White space is ASCII: a no-break space belongs to its word.
     """
 
     def __init__(self, *sources: str | Path | BinaryIO) -> None:
@@ -80,8 +82,8 @@ def read(
 ) -> Encoded:
     """Count and number the words of the source in one pass over it, keeping those that occur `min_count` times.
 
-    Of these, the `max_vocab` most frequent; and all the `known` ones. Memory: 4 bytes a token, and the words. Raises
-    InputError where no word is left, naming how many there were.
+    Of these, the `max_vocab` most frequent; and all the `known` ones. Memory: the words, and 16 MB; a corpus of more
+    than 4 M tokens lies in a temporary file. Raises InputError where no word is left, naming how many there were.
     """
     if min_count < 1:
         raise InputError(f"min_count={min_count} must be at least 1; 1 keeps every word")
@@ -94,6 +96,7 @@ def read(
 def _number_sentences(sentences: Iterable[Sequence[str]]) -> _Numbered:
     """Number the words in the order in which they first occur."""
     numbers = _Numbers()
+    corpus = Growing()
     tokens = array("i")
     for place, sentence in enumerate(sentences, 1):
         if isinstance(sentence, str | bytes):
@@ -102,11 +105,14 @@ def _number_sentences(sentences: Iterable[Sequence[str]]) -> _Numbered:
             )
         tokens.extend(map(numbers.__getitem__, sentence))
         tokens.append(-1)
+        if len(tokens) >= _BLOCK:
+            corpus.extend(np.frombuffer(tokens, np.int32))
+            tokens = array("i")
     for word in numbers:
         if not isinstance(word, str):
             raise InputError(f"a sentence holds {word!r}, which is no string; give lists of words")
-    numbered = np.frombuffer(tokens, np.int32) if tokens else np.empty(0, np.int32)
-    return list(numbers).__getitem__, len(numbers), numbered
+    corpus.extend(np.frombuffer(tokens, np.int32))
+    return list(numbers).__getitem__, len(numbers), corpus.whole()
 
 
 class _Numbers(dict[str, int]):
@@ -123,16 +129,15 @@ def _number_files(files: LineFiles) -> _Numbered:
 
     slots = np.full(1 << 17, -1, np.int32)
     hashes, starts, pool = np.empty(1 << 16, np.uint64), np.zeros((1 << 16) + 1, np.int64), np.empty(1 << 20, np.uint8)
-    tokens, n_tokens, n_words = np.empty(1 << 20, np.int32), 0, 0
+    corpus, n_words = Growing(), 0
     ends: list[int] = []
     for source in files.sources:
         for text in _blocks(source):
             at = 0
             while True:
-                tokens = _grown(tokens, n_tokens + len(text) - at)  # no more words and line ends than bytes
-                room = tokens[n_tokens:]
+                room = corpus.room(len(text) - at)  # no more words and line ends than bytes
                 at, written, n_words = number_words(text, at, slots, hashes, starts, pool, n_words, room)
-                n_tokens += written
+                corpus.add(written)
                 del room
                 if at == len(text):
                     break
@@ -141,27 +146,25 @@ def _number_files(files: LineFiles) -> _Numbered:
                 if 2 * len(hashes) > len(slots):
                     slots = np.empty(1 << (2 * len(hashes)).bit_length(), np.int32)
                     fill_slots(slots, hashes, n_words)
-        tokens = _grown(tokens, n_tokens + 1)
-        tokens[n_tokens] = -1
-        n_tokens += 1
-        ends.append(n_tokens)
-    starts = starts[: n_words + 1]
-    spelling = pool[: starts[n_words]].tobytes()
-    _check_utf8(spelling, starts, tokens[:n_tokens], files, ends)
-    tokens.resize(n_tokens, refcheck=False)  # gives back what it grew too far
+        corpus.extend(np.array([-1], np.int32))
+        ends.append(corpus.size)
+    del slots, hashes
+    tokens, starts = corpus.whole(), starts[: n_words + 1]
+    spelling = pool[: starts[n_words]].data
+    _check_utf8(spelling, starts, tokens, files, ends)
 
     def spell(number: int) -> str:
-        return spelling[starts[number] : starts[number + 1] - 1].decode("utf-8")
+        return str(spelling[starts[number] : starts[number + 1] - 1], "utf-8")
 
     return spell, n_words, tokens
 
 
 def _check_utf8(
-    spelling: bytes, starts: NDArray[np.int64], tokens: NDArray[np.int32], files: LineFiles, ends: list[int]
+    spelling: memoryview, starts: NDArray[np.int64], tokens: NDArray[np.int32], files: LineFiles, ends: list[int]
 ) -> None:
     """Raise an InputError that names file and line of the first word that is not UTF-8; `ends` (files,) in tokens."""
     try:
-        spelling.decode("utf-8")
+        str(spelling, "utf-8")
     except UnicodeDecodeError as error:
         number = int(np.searchsorted(starts[1:], error.start, side="right"))
         place = int(np.argmax(tokens == number))
@@ -169,33 +172,39 @@ def _check_utf8(
         line = 1 + int((tokens[ends[at - 1] if at else 0 : place] < 0).sum())
         source = files.sources[at]
         name = source if isinstance(source, str | Path) else getattr(source, "name", f"text {at + 1}")
-        word = spelling[starts[number] : starts[number + 1] - 1]
+        word = bytes(spelling[starts[number] : starts[number + 1] - 1])
         raise InputError(f"{name} line {line}: {word!r} is not UTF-8; convert the file") from None
 
 
 def _blocks(source: str | Path | BinaryIO) -> Iterable[NDArray[np.uint8]]:
-    """The bytes of a file in blocks that end with white space."""
+    """The bytes of a file, unpacked, in blocks that end with white space."""
+    if str(source) == "-":
+        source = sys.stdin.buffer
     if not isinstance(source, str | Path):
-        yield from _whole_words(source)
+        yield from _whole_words(iter(partial(source.read, _BLOCK), b""))
         return
-    try:
-        with open(source, "rb") as file:
-            yield from _whole_words(file)
-    except (FileNotFoundError, IsADirectoryError):
-        raise InputError(f"{source}: no such text file; name files of words, a sentence a line") from None
+    path = Path(source)
+    if path.is_dir() or not path.exists():
+        raise InputError(f"{source}: no such text file; name files of words, a sentence a line")
+    from inlay.text.decode import COMPRESSIONS, File, blocks
+
+    compression = path.suffix if path.suffix in COMPRESSIONS else ""
+    file = File(path=path, name=path.name, where=str(path), kind=".txt", compression=compression)
+    yield from _whole_words(blocks(file))
 
 
-def _whole_words(file: BinaryIO) -> Iterable[NDArray[np.uint8]]:
+def _whole_words(parts: Iterable[bytes]) -> Iterable[NDArray[np.uint8]]:
+    """The bytes in blocks that end with white space."""
     rest = b""
-    while block := file.read(_BLOCK):
-        cut = max(block.rfind(b" "), block.rfind(b"\n")) + 1
+    for part in parts:
+        cut = max(part.rfind(b" "), part.rfind(b"\n")) + 1
         if cut == 0:
-            rest += block
+            rest += part
             if len(rest) > 16 * _BLOCK:
                 raise InputError(f"{len(rest) >> 20} MB without a space: no text of words; split it into words first")
             continue
-        yield np.frombuffer(rest + block[:cut], np.uint8)
-        rest = block[cut:]
+        yield np.frombuffer(rest + part[:cut], np.uint8)
+        rest = part[cut:]
     if rest:
         yield np.frombuffer(rest + b" ", np.uint8)
 
@@ -216,24 +225,23 @@ def settle(
     known: Container[str] = (),
 ) -> Encoded:
     """Number the kept words by falling frequency, in the tokens too (in place)."""
-    from inlay.vectors.byte_kernels import renumber, tally
+    from inlay.vectors.byte_kernels import tally
 
-    counts = tally(tokens, n_words)
+    counts = np.zeros(n_words, np.int64)
+    for piece in pieces(tokens):
+        counts += tally(piece, n_words)
     candidates = np.flatnonzero(counts >= (1 if known else min_count))
-    words = {int(number): spell(int(number)) for number in candidates}
-    order = sorted(words, key=words.__getitem__)
-    order.sort(key=counts.tolist().__getitem__, reverse=True)  # equals stay in the order of the alphabet
-    new = [number for number in order if counts[number] >= min_count and words[number] not in known][:max_vocab]
-    kept = new
-    if known:
-        chosen = set(new)
-        kept = [number for number in order if number in chosen or words[number] in known]
-    if not kept:
+    words = {number: spell(number) for number in candidates.tolist()}
+    order = np.array(sorted(words, key=words.__getitem__), np.int64)
+    order = order[np.argsort(-counts[order], kind="stable")]  # equals stay in the order of the alphabet
+    old = np.array([words[number] in known for number in order.tolist()], np.bool_)
+    new = ~old & (counts[order] >= min_count)
+    kept = order[old | new & (np.cumsum(new) <= (n_words if max_vocab is None else max_vocab))]
+    if len(kept) == 0:
         raise InputError(
             f"none of the {n_words} words occurs min_count={min_count} times; give more text or a smaller min_count"
         )
     numbers = np.full(n_words, -2, np.int32)
     numbers[kept] = np.arange(len(kept), dtype=np.int32)
-    n = renumber(tokens, numbers)
-    vocabulary = Vocabulary(words=[words[number] for number in kept], counts=counts[kept])
-    return Encoded(vocabulary=vocabulary, tokens=tokens[:n])
+    vocabulary = Vocabulary(words=[words[number] for number in kept.tolist()], counts=counts[kept])
+    return Encoded(vocabulary=vocabulary, tokens=renumbered(tokens, numbers))
