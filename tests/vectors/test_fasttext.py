@@ -188,6 +188,7 @@ def test_quality_is_that_of_fasttext(tmp_path):
         ({"min_n": 4, "max_n": 3}, "max_n=3 is less than min_n=4"),
         ({"max_n": 101}, "max_n=101 must lie between"),
         ({"buckets": 0}, "buckets=0 must lie between 1"),
+        ({"buckets": 2**31 - 1}, "buckets=2147483647 must be at most 100 million"),
         ({"output": Negative(words=15)}, "15 noise words need a vocabulary of more, but this one has 15"),
         ({"min_count": 10**6}, "none of the 15 words occurs min_count=1000000 times"),
     ],

@@ -75,6 +75,7 @@ class FastText:
             [
                 ("min_n", self.min_n, self.min_n >= 1, "must be at least 1; 3 is usual, 1 for Chinese"),
                 ("max_n", self.max_n, self.max_n == 0 or self.max_n >= self.min_n, f"is less than min_n={self.min_n}"),
+                ("buckets", self.buckets, self.buckets <= 10**8, "must be at most 100 million; 2 million is usual"),
             ]
         )
         check_sizes(self.min_n, self.max_n, self.buckets)
