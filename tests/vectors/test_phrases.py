@@ -164,3 +164,10 @@ def test_rare_words_go_after_the_joining() -> None:
 def test_a_value_out_of_range_is_named(make: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         make()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("piece", [1, 2, 3, 7])
+def test_a_phrase_that_reaches_over_the_end_of_a_piece_is_joined(piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("inlay.vectors.phrases._PIECE", piece)
+    sentences = spoken(4, 40)
+    assert text(join(read(sentences, min_count=1), CONFIGS[1], "_")) == twin(sentences, CONFIGS[1], "_")

@@ -26,14 +26,14 @@ def _slot(keys: Any, key: Any) -> Any:
 
 
 @exact
-def count_pairs(tokens: Any, at: Any, common: Any, keys: Any, counts: Any, used: Any) -> tuple:
-    """Count the pairs (tokens[i - 1], tokens[i]) of `common` (V,) words, from i = `at` on.
+def count_pairs(tokens: Any, at: Any, end: Any, common: Any, keys: Any, counts: Any, used: Any) -> tuple:
+    """Count the pairs (tokens[i - 1], tokens[i]) of `common` (V,) words, for i from `at` to `end`.
 
     Fills `keys` (S,) with first word * 2**32 + second, `counts` (S,) with how often it stands. Returns (place, used
     slots): a place before the end where the table is two thirds full and must grow first.
     """
-    n, limit = len(tokens), len(keys) * 2 // 3
-    while at < n and used < limit:
+    limit = len(keys) * 2 // 3
+    while at < end and used < limit:
         first, second = tokens[at - 1], tokens[at]
         if first >= 0 and second >= 0 and common[first] and common[second]:
             key = (uint64(first) << uint64(32)) | uint64(second)
@@ -56,13 +56,14 @@ def move_pairs(keys: Any, values: Any, new_keys: Any, new_values: Any) -> None:
 
 
 @exact
-def join_pairs(tokens: Any, keys: Any, phrases: Any, out: Any) -> Any:
-    """Write the tokens to `out` (n,) with each pair of the table as the one number of its phrase; returns how many.
+def join_pairs(tokens: Any, at: Any, end: Any, keys: Any, phrases: Any, out: Any) -> tuple:
+    """Write tokens[at:end] to `out` (≥ end - at,), each pair of the table as the one number of its phrase.
 
-    From left to right: a word that closed a phrase opens no other.
+    From left to right: a word that closed a phrase opens no other. Returns (place, how many were written): the place
+    is behind the end where a phrase reaches over it.
     """
-    n, at, written = len(tokens), 0, 0
-    while at < n:
+    n, written = len(tokens), 0
+    while at < end:
         out[written] = tokens[at]
         if at + 1 < n and tokens[at] >= 0 and tokens[at + 1] >= 0:
             key = (uint64(tokens[at]) << uint64(32)) | uint64(tokens[at + 1])
@@ -72,4 +73,4 @@ def join_pairs(tokens: Any, keys: Any, phrases: Any, out: Any) -> Any:
                 at += 1
         at += 1
         written += 1
-    return written
+    return at, written

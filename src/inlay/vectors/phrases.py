@@ -8,9 +8,13 @@ from numpy.typing import NDArray
 
 from inlay.errors import InputError
 from inlay.text.words import is_unspaced
+from inlay.vectors.tokens import Growing, give_back
 from inlay.vectors.vocabulary import Encoded, settle
 
 # n tokens, V words, P pairs, S slots of the table of pairs
+
+_PIECE = 1 << 20
+"""Tokens that are looked at at a time."""
 
 _Counts = NDArray[np.int64]
 
@@ -88,20 +92,20 @@ def join(
     """The corpus with its phrases as words, numbered anew by frequency; pairs do not reach over the end of a sentence.
 
     Spelt with `joiner` between the words; None: `_` in spaced scripts, nothing beside Chinese and kana. A phrase that
-    is spelt as a word is that word. The rest is as in `vocabulary.read`, but at the end: give a corpus that was read with
-    min_count=1, for where rare words are missing, words stand together that never did.
+    is spelt as a word is that word. The rest is as in `vocabulary.read`, but at the end: give a corpus that was read
+    with min_count=1, for where rare words are missing, words stand together that never did.
     """
     for _ in range(config.passes):
         words, tokens = _joined(encoded, config, joiner)
         encoded = settle(words.__getitem__, len(words), tokens, 1, None)
     if min_count == 1 and max_vocab is None:
         return encoded
-    words, tokens = encoded.vocabulary.words, encoded.tokens.copy()
-    return settle(words.__getitem__, len(words), tokens, min_count, max_vocab, known)
+    words = encoded.vocabulary.words
+    return settle(words.__getitem__, len(words), encoded.tokens, min_count, max_vocab, known)  # our own tokens by now
 
 
 def _joined(encoded: Encoded, config: Phrases, joiner: str | None) -> tuple[list[str], NDArray[np.int32]]:
-    """The words, with the phrases after them, and the tokens (≤ n,) where each phrase is one."""
+    """The words, with the phrases after them, and the tokens (≤ n,) in which each phrase is one."""
     from inlay.vectors.phrase_kernels import EMPTY, join_pairs, move_pairs
 
     counts, n_words = encoded.vocabulary.counts, int(encoded.vocabulary.counts.sum())
@@ -124,9 +128,13 @@ def _joined(encoded: Encoded, config: Phrases, joiner: str | None) -> tuple[list
     slots = np.full(1 << (2 * len(numbers) + 1).bit_length(), EMPTY, np.uint64)
     phrases = np.empty(len(slots), np.int32)
     move_pairs(table[taken[chosen]], numbers, slots, phrases)
-    tokens = np.empty_like(encoded.tokens)
-    written = join_pairs(encoded.tokens, slots, phrases, tokens)
-    return words, tokens[:written]
+    tokens, joined, at = encoded.tokens, Growing(), 0
+    while at < len(tokens):
+        begin, end = at, min(at + _PIECE, len(tokens))
+        at, written = join_pairs(tokens, at, end, slots, phrases, joined.room(end - at))
+        joined.add(written)
+        give_back(tokens[begin:at])
+    return words, joined.whole()
 
 
 def _pairs(encoded: Encoded, common: NDArray[np.bool_]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
@@ -134,11 +142,13 @@ def _pairs(encoded: Encoded, common: NDArray[np.bool_]) -> tuple[NDArray[np.uint
     from inlay.vectors.phrase_kernels import EMPTY, count_pairs, move_pairs
 
     keys, counts = np.full(1 << 16, EMPTY, np.uint64), np.zeros(1 << 16, np.int64)
-    at, used = 1, 0
-    while True:
-        at, used = count_pairs(encoded.tokens, at, common, keys, counts, used)
-        if at >= len(encoded.tokens):
-            return keys, counts
-        larger = np.full(2 * len(keys), EMPTY, np.uint64), np.zeros(2 * len(keys), np.int64)
-        move_pairs(keys, counts, *larger)
-        keys, counts = larger
+    tokens, at, used = encoded.tokens, 1, 0
+    while at < len(tokens):
+        begin, end = at, min(at + _PIECE, len(tokens))
+        at, used = count_pairs(tokens, at, end, common, keys, counts, used)
+        give_back(tokens[begin:at])
+        if at < end:
+            larger = np.full(2 * len(keys), EMPTY, np.uint64), np.zeros(2 * len(keys), np.int64)
+            move_pairs(keys, counts, *larger)
+            keys, counts = larger
+    return keys, counts
