@@ -13,6 +13,7 @@ from inlay.explore import picture
 from inlay.explore.labels import fit, place, width
 from inlay.explore.map import Pca, Tsne, WordMap, components, draw, lay_out
 from inlay.explore.page import page
+from inlay.live import Live
 from inlay.vectors.wordvectors import WordVectors
 
 METHODS = pytest.mark.parametrize("method", [Pca(), Tsne(perplexity=4)], ids=lambda method: method.name)
@@ -162,11 +163,12 @@ def test_characters_that_no_font_has_are_never_drawn_as_boxes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("matplotlib")
+    monkeypatch.setattr(Live, "enabled", True)
     monkeypatch.setattr(picture, "_characters", lambda path: set("word0123456789"))
     words = [*(f"word{n}" for n in range(5)), "猫"]
     matrix = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
     assert draw(lay_out(WordVectors(words, matrix)), tmp_path / "some.png") == 5
-    assert capsys.readouterr().err.startswith("note: 1 words without a label: no installed font has '猫'; install")
+    assert capsys.readouterr().err.startswith("note: 1 of 6 words have no label: no installed font has '猫'; install")
     with pytest.raises(InputError, match="no installed font has .*; install one .* or write .html"):
         draw(lay_out(made(prefix="猫"), [f"猫{n}" for n in range(4)]), tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()

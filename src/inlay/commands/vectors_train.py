@@ -178,7 +178,7 @@ def _files(sources: list[str], lang: str) -> "LineFiles":
         raise InputError("'-' stands twice, and stdin can be read once; leave one")
     if "-" in sources and sys.stdin is None:
         raise InputError("stdin is closed; pipe words into it, or name files")
-    return LineFiles(*(sys.stdin.buffer if source == "-" else source for source in sources))
+    return LineFiles(*sources)
 
 
 def _sentences(sources: list[str], corpus: CorpusConfig, lang: str) -> Iterator[list[str]]:

@@ -117,4 +117,7 @@ def _report(words: list[str], written: Iterable[bool], missing: set[str]) -> Non
     if len(without) == len(words):
         raise InputError(f"no installed font has {sorted(missing)[0]!r}, as in {without[0]!r}; {way_out}")
     if without:
-        say(f"note: {len(without):,} words without a label: no installed font has {sorted(missing)[0]!r}; {way_out}")
+        say(
+            f"note: {len(without):,} of {len(words):,} words have no label: "
+            f"no installed font has {sorted(missing)[0]!r}; {way_out}"
+        )
