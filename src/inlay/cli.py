@@ -17,6 +17,7 @@ import typer.core
 from inlay import __version__
 from inlay.commands import (
     check,
+    classify,
     data,
     evaluate,
     fit,
@@ -53,6 +54,12 @@ VERBS: Verbs = {
         "convert": vectors_convert.convert,
         "align": vectors_align.align,
         "map": vectors_map.draw_map,
+        "classify": {
+            "train": classify.train,
+            "predict": classify.predict,
+            "test": classify.measure,
+            "quantize": classify.quantize,
+        },
     },
     "data": {"list": data.list_sets, "pull": data.pull, "path": data.path, "verify": data.verify},
 }
@@ -190,6 +197,12 @@ _GROUPS = {
     Examples:
     inlay vectors train docs/ --out vectors.safetensors
     inlay vectors neighbours vectors.safetensors king
+    """,
+    "classify": """Train text classifiers and ask them.
+
+    Examples:
+    inlay vectors classify train reviews.csv --label-field stars --out reviews.bin
+    inlay vectors classify predict reviews.bin new.txt
     """,
     "data": """Get public data sets by name.
 

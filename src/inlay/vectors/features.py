@@ -64,11 +64,13 @@ def read(source: Labelled, segmenter: str = "") -> Text:
 def plain(texts: Iterable[str], segmenter: str = "") -> Text:
     """The texts, each on a line, without words that would be labels: line breaks within a text are white space."""
     cut = _cut(segmenter)
-    text = _number(_streamed(f"{' '.join(cut(text).splitlines())}\n" for text in texts))
-    labels = np.array([word.startswith(PREFIX) for word in text.types], bool)
-    if not labels.any():
-        return text
-    return Text(types=text.types, tokens=text.tokens[(text.tokens < 0) | ~labels[text.tokens]])
+
+    def line(text: str) -> str:
+        if PREFIX in text:
+            text = " ".join(word for word in text.split() if not word.startswith(PREFIX))
+        return " ".join(cut(text).splitlines()) + "\n"
+
+    return _number(_streamed(map(line, texts)))
 
 
 def labelled_line(text: str, labels: str | Sequence[str]) -> str:
@@ -139,20 +141,25 @@ def _pairs(texts: Iterable[str], labels: Iterable[str | Sequence[str]]) -> Itera
         raise InputError(f"each text needs its labels, but there are not as many ({error})") from None
 
 
+def utf8_lines(path: Path) -> Iterator[str]:
+    """The lines of a text file without the white space around them; InputError names the line that is not UTF-8."""
+    try:
+        with open(path, "rb") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    yield line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+                except UnicodeDecodeError as error:
+                    raise InputError(f"{path} line {number}: not UTF-8 ({error.reason}); convert the file") from None
+    except (FileNotFoundError, IsADirectoryError):
+        raise InputError(f"{path}: no such text file; name one with a text a line") from None
+
+
 def _parted(path: Path) -> Iterator[tuple[str, list[str]]]:
     """The text and the labels of each line of a file."""
-    number = 0
-    try:
-        with open(path, encoding="utf-8", newline="\n") as file:
-            for line in file:
-                words = line.split()
-                labels = [word for word in words if word.startswith(PREFIX)]
-                yield " ".join(word for word in words if not word.startswith(PREFIX)), labels
-                number += 1
-    except (FileNotFoundError, IsADirectoryError):
-        raise InputError(f"{path}: no such text file; name a file of lines such as {PREFIX}good fine food") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} line {number + 1}: not UTF-8 ({error.reason}); convert the file") from None
+    for line in utf8_lines(path):
+        words = line.split()
+        labels = [word for word in words if word.startswith(PREFIX)]
+        yield " ".join(word for word in words if not word.startswith(PREFIX)), labels
 
 
 def _cut(segmenter: str) -> Callable[[str], str]:

@@ -10,7 +10,7 @@ from inlay.errors import InputError
 from inlay.live import Live
 from inlay.vectors import fasttext_file, features, product
 from inlay.vectors.classifier import Classifier, label_arrays
-from inlay.vectors.fasttext_model import FastTextFile
+from inlay.vectors.fasttext_model import FastTextFile, Matrix
 from inlay.vectors.features import Labelled
 from inlay.vectors.product import Quantized
 from inlay.vectors.subwords import END_OF_SENTENCE
@@ -64,15 +64,16 @@ def quantize(
     """
     model = classifier.model
     if isinstance(model.inputs, Quantized):
-        raise InputError("this classifier is quantised already; quantise the .bin that it was made of")
+        raise _already()
     if retrain is not None and config.cutoff is None:
         raise InputError("learning again is for what a cutoff has left; give a cutoff, or no text")
     rng = np.random.default_rng(config.seed)
-    small, inputs, outputs = _pruned(model, config.cutoff), model.inputs, _dense(model)
-    if small is not None:
-        model, inputs = small
-        if retrain is not None:
-            inputs, outputs = _learned_again(model, inputs, outputs, retrain, config, rng)
+    ranked = _ranked(model)[: config.cutoff]
+    if len(ranked) < len(model.inputs):
+        model = _kept(model, ranked)
+    inputs, outputs = _dense(model.inputs), _dense(model.outputs)
+    if retrain is not None and model.pruned is not None:
+        inputs, outputs = _learned_again(model, inputs, outputs, retrain, config, rng)
     quantized = replace(
         model,
         inputs=product.quantize(inputs, config.part, by_norm=config.by_norm, rng=rng),
@@ -85,21 +86,18 @@ def quantize(
 
 def quantize_into(classifier: Classifier, size: float, config: Quantization = Quantization()) -> Classifier:
     """As `quantize`, with as many words and n-grams as a file of `size` bytes holds; InputError where that is none."""
-    model, cutoff = classifier.model, config.cutoff
-    while True:
-        pruned = _pruned(model, cutoff)
-        small = model if pruned is None else pruned[0]
-        n_rows, parts = len(small.inputs), -(-model.args.dim // config.part)
-        each = parts + config.by_norm
-        rows = n_rows * each - 4 * small.inputs.shape[0] * small.inputs.shape[1]
-        planned = file_size(small) + rows + 1024 * (model.args.dim + config.by_norm) + 37
-        if planned <= size:
-            return quantize(classifier, replace(config, cutoff=cutoff))
-        # What does not depend on the rows is at least the centroids; so this never cuts off too much at once.
-        fixed = 1024 * model.args.dim
-        cutoff = min(n_rows - 1, int(n_rows * max(size - fixed, 0) / (planned - fixed) * 1.02))
-        if cutoff < 2:
-            raise InputError(f"no classifier of dim={model.args.dim} fits into {size / 1e6:g} MB; take a smaller dim")
+    model = classifier.model
+    if isinstance(model.inputs, Quantized):
+        raise _already()
+    ranked, n_words = _ranked(model), len(model.words)
+    spelt = np.array([len(word.encode("utf-8", "surrogateescape")) + 10 for word in model.words], np.int64)
+    costs = np.where(ranked < n_words, spelt[np.minimum(ranked, n_words - 1)], 8)  # in the dictionary
+    costs = np.cumsum(costs + -(-model.args.dim // config.part) + config.by_norm)
+    nothing = quantize(Classifier(_kept(model, ranked[:1])), config)
+    cutoff = int(np.searchsorted(costs - costs[0], size - file_size(nothing.model), side="right"))
+    if cutoff < 2:
+        raise InputError(f"no classifier of dim={model.args.dim} fits into {size / 1e6:g} MB; take a smaller dim")
+    return quantize(classifier, replace(config, cutoff=min(cutoff, config.cutoff or cutoff)))
 
 
 def file_size(model: FastTextFile) -> int:
@@ -116,34 +114,39 @@ def file_size(model: FastTextFile) -> int:
     return size + (len(fasttext_file.NOTE) + len(model.segmenter) + 1 if model.segmenter else 0)
 
 
-def _dense(model: FastTextFile) -> NDArray[np.float32]:
-    assert not isinstance(model.outputs, Quantized)
-    return np.asarray(model.outputs)
+def _dense(matrix: Matrix) -> NDArray[np.float32]:
+    assert not isinstance(matrix, Quantized)
+    return np.asarray(matrix)
 
 
-def _pruned(model: FastTextFile, cutoff: int | None) -> tuple[FastTextFile, NDArray[np.float32]] | None:
-    """The model with the rows (R, D) that are left, or nothing where that is all of them.
+def _already() -> InputError:
+    return InputError("this classifier is quantised already; quantise the .bin that it was made of")
 
-    The end of a line is always kept, since it stands in every text.
+
+def _ranked(model: FastTextFile) -> NDArray[np.int64]:
+    """The rows of the input that are not zero, those with the longest vectors first.
+
+    The very first is that of the end of a line, since it stands in every text.
     """
     assert not isinstance(model.inputs, Quantized)
-    n_words = len(model.words)
     norms = np.concatenate(
         [np.linalg.norm(model.inputs[first : first + 4096], axis=1) for first in range(0, len(model.inputs), 4096)]
     )
     norms[[row for row, word in enumerate(model.words) if word == END_OF_SENTENCE]] = np.inf
     left = np.flatnonzero(norms > 0)
-    if cutoff is not None and cutoff < len(left):
-        left = np.sort(left[np.argsort(-norms[left], kind="stable")[:cutoff]])
-    if len(left) == len(norms):
-        return None
-    words = left[left < n_words]
-    buckets = left[len(words) :] - n_words
+    return left[np.argsort(-norms[left], kind="stable")]
+
+
+def _kept(model: FastTextFile, rows: NDArray[np.int64]) -> FastTextFile:
+    """The model with these rows alone, in their old order; its input is not quantised yet, as pruned ones must be."""
+    assert not isinstance(model.inputs, Quantized)
+    rows, n_words = np.sort(rows), len(model.words)
+    words = rows[rows < n_words]
+    buckets = rows[len(words) :] - n_words
     pruned = np.stack([buckets, np.arange(len(buckets))], axis=1).astype(np.int32)
-    kept = [model.words[row] for row in words.tolist()]
     counts = np.concatenate([model.counts[words], model.counts[n_words:]])
-    rows = np.ascontiguousarray(model.inputs[left])
-    return replace(model, words=kept, counts=counts, pruned=pruned, inputs=rows), rows
+    kept = [model.words[row] for row in words.tolist()]
+    return replace(model, words=kept, counts=counts, pruned=pruned, inputs=np.ascontiguousarray(model.inputs[rows]))
 
 
 def _learned_again(
