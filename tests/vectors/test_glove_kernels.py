@@ -34,15 +34,12 @@ def pairs(n_words=30, n=150, seed=0):
     return made
 
 
-def twin_visit(table, pairs, order, width, alpha, two_way):
-    """As `visit`, in float64, from an order of the pairs."""
+def twin_visit(table, pairs, order, tiles, width, alpha, two_way):
+    """As `visit`, in float64, from the order of the pairs."""
     table = table.astype(np.float64)
-    loss, at = 0.0, 0
-    while at < len(order):
-        tile = [pairs[order[at]]]
-        while len(tile) < 4 and at + len(tile) < len(order) and pairs[order[at + len(tile)]]["anchor"] == tile[0][0]:
-            tile.append(pairs[order[at + len(tile)]])
-        at += len(tile)
+    loss = 0.0
+    for begin, end in tiles:
+        tile = [pairs[k] for k in order[begin:end]]
         before = table.copy()
         for way in range(1 + two_way):
             a = int(tile[0]["anchor"]) ^ way
@@ -67,8 +64,8 @@ def twin_visit(table, pairs, order, width, alpha, two_way):
 @pytest.mark.parametrize("dim", [1, DIM, LANES, 100])
 def test_a_visit_is_adagrad_as_its_slow_twin_does_it(dim, two_way):
     tables, todo = state(dim=dim), pairs()
-    order = glove_kernels.shuffled(todo, np.array([9], np.uint64))
-    expected, expected_loss = twin_visit(tables.table, todo, order, tables.width, ALPHA, two_way)
+    order, tiles = glove_kernels.shuffled(todo, np.array([9], np.uint64))
+    expected, expected_loss = twin_visit(tables.table, todo, order, tiles, tables.width, ALPHA, two_way)
     loss = glove_kernels.visit(tables.table, todo, tables.width, ALPHA, two_way, np.array([9], np.uint64))
     np.testing.assert_allclose(loss, expected_loss, rtol=1e-3)
     np.testing.assert_allclose(tables.table, expected, rtol=2e-3, atol=2e-3)
@@ -117,16 +114,29 @@ def test_steps_are_the_slopes_of_the_loss_by_finite_differences(two_way):
             assert moved[row, column] == pytest.approx(slope, rel=1e-2, abs=1e-2)
 
 
-def test_an_order_has_every_pair_once_and_keeps_the_anchors_together():
+def test_tiles_have_every_pair_once_and_one_anchor_each():
     todo = pairs(n=400)
-    orders = {tuple(glove_kernels.shuffled(todo, np.array([seed], np.uint64))) for seed in range(1, 20)}
-    assert len(orders) == 19
-    for order in orders:
+    seen = set()
+    for seed in range(1, 20):
+        order, tiles = glove_kernels.shuffled(todo, np.array([seed], np.uint64))
+        seen.add(tuple(order))
         assert sorted(order) == list(range(len(todo)))
-        anchors = todo["anchor"][list(order)]
-        assert np.count_nonzero(np.diff(anchors)) == len(set(anchors)) - 1
-    firsts = [todo["anchor"][order[0]] for order in orders]
-    assert len(set(firsts)) > 5
+        assert sorted(k for begin, end in tiles for k in range(begin, end)) == list(range(len(todo)))
+        assert {len(set(todo["anchor"][order[begin:end]])) for begin, end in tiles} == {1}
+        sizes = np.diff(tiles)[:, 0]
+        assert (sizes.min(), sizes.max()) == (1, 4)
+        assert len(tiles) == sum(-(-n // 4) for n in np.unique(todo["anchor"], return_counts=True)[1])
+    assert len(seen) == 19
+
+
+def test_chance_is_fair_to_tiles_and_to_the_pairs_of_an_anchor():
+    todo = pairs(n=30)
+    drawn = [glove_kernels.shuffled(todo, np.array([seed], np.uint64)) for seed in range(1, 2001)]
+    firsts = np.bincount([order[tiles[0, 0]] for order, tiles in drawn], minlength=len(todo))
+    _, group, sizes = np.unique(todo["anchor"], return_inverse=True, return_counts=True)
+    n_tiles = -(-sizes // 4)
+    expected = 2000 * (n_tiles / sizes)[group] / n_tiles.sum()
+    assert (np.abs(firsts - expected) < 4 * np.sqrt(expected)).all()
 
 
 def test_what_a_seed_draws_for_words_is_even():

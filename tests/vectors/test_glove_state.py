@@ -80,6 +80,15 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_bytes_and_leaves_nothing_el
     assert seen[0].epoch == 5
 
 
+def test_what_a_kill_while_saving_has_left_is_removed_and_the_checkpoint_before_it_counts(tmp_path, expected):
+    with pytest.raises(Stop):
+        train(sentences(), SMALL, checkpoint=tmp_path, on_progress=stop_in(5))
+    torn = tmp_path / ".glove.safetensors.x1y2.part"
+    torn.write_bytes((tmp_path / "glove.safetensors").read_bytes()[:1000])
+    same(train(sentences(), SMALL, checkpoint=tmp_path), expected)
+    assert not torn.exists()
+
+
 def test_a_finished_training_is_not_done_again_and_goes_on_to_more_epochs(tmp_path, expected):
     same(
         train(sentences(), replace(SMALL, epochs=3), checkpoint=tmp_path), train(sentences(), replace(SMALL, epochs=3))

@@ -110,6 +110,13 @@ def mapped(file: IO[bytes], dtype: np.dtype, *, writable: bool = False) -> NDArr
     return np.frombuffer(mmap.mmap(file.fileno(), 0, access=access), dtype)
 
 
+def let_go(array: Any) -> None:
+    """Take a mapped array out of this process's memory; it is in its file, and comes back where it is used."""
+    mapping = getattr(getattr(array, "base", None), "obj", None)
+    if isinstance(mapping, mmap.mmap):
+        mapping.madvise(mmap.MADV_DONTNEED)
+
+
 class _Rows:
     """The memory of a count, and the rows that come out of it a few at a time."""
 
@@ -152,6 +159,7 @@ class _Rows:
         while i < self.n_words:
             i, n = merge_rows(runs, at, ends[1:], i, self.n_words, self.row, self.unit, self.buffer)
             yield len(self.tokens), self.buffer[:n]
+            let_go(runs)
 
 
 def _weights(window: int, weight: Weight) -> tuple[NDArray[np.float64], float]:

@@ -93,25 +93,26 @@ def move(table: Any, a: Any, o: Any, width: Any, steps: Any, first: Any) -> None
 
 @exact
 def shuffled(pairs: Any, state: Any) -> Any:
-    """(n,) the numbers of the pairs in an order by chance, in which those of one anchor still stand together."""
-    starts, order = np.empty(len(pairs) + 1, np.int32), np.empty(len(pairs), np.int32)
-    n = 0
-    for k in range(len(pairs)):
-        if k == 0 or pairs[k].anchor != pairs[k - 1].anchor:
-            starts[n] = k
+    """Tiles in an order by chance, each of up to TILE pairs by chance of one anchor: `order` (n,), `tiles` (tiles, 2).
+
+    Tile t has the pairs order[tiles[t, 0] : tiles[t, 1]].
+    """
+    order, tiles = np.empty(len(pairs), np.int32), np.empty((len(pairs), 2), np.int32)
+    n = at = 0
+    while at < len(pairs):
+        end = at
+        while end < len(pairs) and pairs[end].anchor == pairs[at].anchor:
+            place = at + below(end - at + 1, state)  # each goes to a place by chance, and what stood there to the end
+            order[end] = order[place]
+            order[place] = end
+            end += 1
+        for first in range(at, end, TILE):
+            place = below(n + 1, state)
+            tiles[n, 0], tiles[n, 1] = tiles[place, 0], tiles[place, 1]
+            tiles[place, 0], tiles[place, 1] = first, min(first + TILE, end)
             n += 1
-    at = 0
-    for group in range(n):
-        other = group + below(n - group, state)
-        starts[group], starts[other] = starts[other], starts[group]
-        first = k = starts[group]
-        while k < len(pairs) and pairs[k].anchor == pairs[first].anchor:  # an inside-out shuffle
-            place = below(k - first + 1, state)
-            order[at + k - first] = order[at + place]
-            order[at + place] = k
-            k += 1
-        at += k - first
-    return order
+        at = end
+    return order, tiles[:n]
 
 
 @exact
@@ -122,15 +123,13 @@ def visit(table: Any, pairs: Any, width: Any, alpha: Any, two_way: Any, state: A
     together. If `two_way`, the twin of each pair has the same log and weight, but for the pair of a word with itself,
     which is its own twin.
     """
-    order = shuffled(pairs, state)
+    order, tiles = shuffled(pairs, state)
     o = np.zeros(TILE, np.int64)
     dots, steps = np.zeros((1, 2 * TILE), np.float32), np.zeros((1, 2 * TILE), np.float32)
     loss = 0.0
-    at = 0
-    while at < len(pairs):
-        a, m = pairs[order[at]].anchor, 1
-        while m < TILE and at + m < len(pairs) and pairs[order[at + m]].anchor == a:
-            m += 1
+    for t in range(len(tiles)):
+        at, m = tiles[t, 0], tiles[t, 1] - tiles[t, 0]
+        a = pairs[order[at]].anchor
         for k in range(TILE):  # a place that is left over repeats the last pair, with a step of zero
             o[k] = pairs[order[at + min(k, m - 1)]].other
         score(table, a, o, width, dots)
@@ -148,7 +147,6 @@ def visit(table: Any, pairs: Any, width: Any, alpha: Any, two_way: Any, state: A
         if two_way:
             o ^= 1
             move(table, a ^ 1, o, width, steps, TILE)
-        at += m
     return loss
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from inlay.errors import InputError
+from inlay.vectors.cooccurrence import let_go
 from inlay.vectors.glove_state import State
 from inlay.vectors.visits import Visits
 
@@ -86,6 +87,7 @@ def _epoch(state: State, visits: Visits, config: "Glove", rng: np.random.Generat
                     future.result()
                 if not running:
                     break
+                let_go(visits.pairs)
                 yield min(int(done.sum()), len(visits.pairs) - 1), float(losses.sum())
             yield int(done.sum()), float(losses.sum())
         finally:

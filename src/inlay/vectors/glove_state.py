@@ -94,6 +94,8 @@ class Checkpoint:
         text = zlib.crc32(corpus.tokens.data, zlib.crc32(words))
         belongs = {"config": tree, "text": text, "first tables": zlib.crc32(state.table.data)}
         with lock(folder):
+            for torn in Path(folder).glob(f".{_FILE}.*.part"):  # a kill while it was written
+                torn.unlink()
             checkpoint = cls(path=Path(folder) / _FILE, belongs=belongs)
             if checkpoint.path.exists():
                 checkpoint._load(state)

@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 
 from inlay.files import disk_errors
 from inlay.live import Live
-from inlay.vectors.cooccurrence import Counts, mapped, unnamed_file
+from inlay.vectors.cooccurrence import Counts, let_go, mapped, unnamed_file
 
 # R records, N visits
 
 PAIR = np.dtype([("anchor", "<i4"), ("other", "<i4"), ("log", "<f4"), ("weight", "<f4")])
 """Two rows of the table, log x, and f(x) = min(1, (x / x_max) ** exponent)."""
 
-_VISIT = 1 << 15
+_VISIT = 1 << 14
 """Pairs of a visit, about: enough to be worth the loading of a stripe, few enough for many turns to a stripe."""
-_BLOCK = 1 << 22
+_BLOCK = 1 << 20
 """Records read at a time."""
 
 
@@ -56,6 +56,8 @@ def arrange(
                 block = records[first : first + _BLOCK]
                 kernel(block, stripe, *arguments)
                 live.advance(len(block))
+                for array in (records, *arguments):
+                    let_go(array)
 
         over(tally_stripes, in_stripe := np.zeros(-(-counts.n_words // stripe), np.int64))
         firsts = _sums(-(-in_stripe // _VISIT))
