@@ -199,7 +199,7 @@ if __name__ == "__main__":
             rows=list(rows()),
             texts={
                 "english": lambda path, quick: english(path, 10_000 if quick else 120_000),
-                "chinese": lambda path, quick: chinese(path, 10_000 if quick else 150_000),
+                "chinese": lambda path, quick: chinese(path, 20_000 if quick else 300_000),
             },
             warm_up=[
                 {"what": "run", "tool": "inlay", "text": "english", "language": "english", "dim": dim, "epochs": 1}

@@ -6,7 +6,8 @@ has no vector of its own but that of its bucket, the hash of its bytes modulo B:
 
 Characters are those of UTF-8, so Chinese needs no other code, but other sizes: a word of two characters (`<电脑>`) has
 no n-gram of 3 to 6 but with one of its ends. min_n=1, max_n=3 are the sizes that carry sense there: each character by
-itself, and pairs of them.
+itself, and pairs of them, so that unseen words have a meaning. They also draw known words together that merely share a
+character; where only known words matter and the text is small, 3 to 6 ranks them better.
 """
 
 from collections.abc import Sequence
