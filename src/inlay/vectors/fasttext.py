@@ -100,11 +100,8 @@ def train(
         _check_growing(start.vectors, config)
     corpus = begin(source, start, min_count=config.min_count, max_vocab=config.max_vocab)
     vocabulary = corpus.vocabulary
-    if isinstance(config.output, Negative) and config.output.words >= len(vocabulary):
-        raise InputError(
-            f"{config.output.words} noise words need a vocabulary of more, but this one has {len(vocabulary)}; "
-            f"give more text, a smaller min_count (now {config.min_count}) or fewer noise words"
-        )
+    if isinstance(config.output, Negative):
+        config.output.refuse_small(len(vocabulary), config.min_count)
     rng = np.random.default_rng(config.seed)
     parts = find_parts(vocabulary.words, min_n=config.min_n, max_n=config.max_n, buckets=config.buckets)
     inputs, outputs = aligned(len(parts), config.dim), aligned(len(vocabulary), config.dim)

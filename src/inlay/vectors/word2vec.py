@@ -75,6 +75,14 @@ class Negative:
             ]
         )
 
+    def refuse_small(self, vocabulary: int, min_count: int) -> None:
+        """Raise an InputError for a vocabulary of no more words than there are noise words."""
+        if self.words >= vocabulary:
+            raise InputError(
+                f"{self.words} noise words need a vocabulary of more, but this one has {vocabulary}; "
+                f"give more text, a smaller min_count (now {min_count}) or fewer noise words"
+            )
+
 
 @dataclass(frozen=True)
 class Hierarchical:
@@ -146,11 +154,8 @@ def train(
     check_dim(start, config.dim)
     corpus = begin(source, start, min_count=config.min_count, max_vocab=config.max_vocab)
     vocabulary = corpus.vocabulary
-    if isinstance(config.output, Negative) and config.output.words >= len(vocabulary):
-        raise InputError(
-            f"{config.output.words} noise words need a vocabulary of more, but this one has {len(vocabulary)}; "
-            f"give more text, a smaller min_count (now {config.min_count}) or fewer noise words"
-        )
+    if isinstance(config.output, Negative):
+        config.output.refuse_small(len(vocabulary), config.min_count)
     rng = np.random.default_rng(config.seed)
     # The last row is spare; of a tree, whose nodes begin at zero, there is one node fewer than words.
     inputs, outputs = aligned(len(vocabulary) + 1, config.dim), aligned(len(vocabulary), config.dim)
