@@ -10,7 +10,7 @@ import typer
 
 from inlay.errors import InputError, did_you_mean
 from inlay.live import say
-from inlay.text.document import CorpusConfig
+from inlay.text.document import CorpusConfig, Document
 
 if TYPE_CHECKING:
     from inlay.text.corpus import Corpus
@@ -44,7 +44,7 @@ def labelled(source: str, text_field: str | None, label_field: str, lang: str | 
     if lang is None or lang == "auto":
         from inlay.text.words import language
 
-        lang = language(document.text for document in corpus)
+        lang = language(document.text for document in _documents(corpus))
     left, right = tee(_pairs(corpus, source, label_field))
     return ((text for text, _ in left), (label for _, label in right)), _known(lang)
 
@@ -65,17 +65,22 @@ def texts_of(source: str, text_field: str | None) -> Iterable[str]:
 def _pairs(corpus: "Corpus", source: str, label_field: str) -> Iterator[tuple[str, str]]:
     """Text and label of each record; white space in labels becomes `_`, which is said once."""
     spaced = False
+    for document in _documents(corpus):
+        label = "_".join(document.title.split())
+        if not label:
+            raise InputError(
+                f"{source}, {document.id}: no label in field {label_field!r}; fill it in or drop the record"
+            )
+        if label != document.title and not spaced:
+            spaced = True
+            say(f"labels cannot hold spaces: {document.title!r} becomes {label!r}")
+        yield document.text, label
+
+
+def _documents(corpus: "Corpus") -> Iterator[Document]:
+    """The records, of which the title is the label: that is how errors name it."""
     try:
-        for document in corpus:
-            label = "_".join(document.title.split())
-            if not label:
-                raise InputError(
-                    f"{source}, {document.id}: no label in field {label_field!r}; fill it in or drop the record"
-                )
-            if label != document.title and not spaced:
-                spaced = True
-                say(f"labels cannot hold spaces: {document.title!r} becomes {label!r}")
-            yield document.text, label
+        yield from corpus
     except InputError as error:
         raise InputError(str(error).replace("--title-field", "--label-field")) from None
 
