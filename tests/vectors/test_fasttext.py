@@ -219,3 +219,12 @@ def test_fasttext_reads_what_was_trained_and_training_goes_on_from_what_it_write
     again = WordVectors.load(tmp_path / "theirs.bin")
     grown = train([["rower", "baker"]] * 9, replace(SMALL, alpha=1e-9, min_alpha=0), start=Grow(again))
     np.testing.assert_allclose(grown["teacher"], trained["teacher"], atol=1e-4)
+
+
+def test_our_own_file_keeps_the_ngrams_bit_for_bit(tmp_path, trained):
+    trained.save(tmp_path / "vectors.safetensors")
+    again = WordVectors.load(tmp_path / "vectors.safetensors")
+    np.testing.assert_array_equal(again.subwords.met, trained.subwords.met)
+    np.testing.assert_array_equal(
+        again.rows(["baker", "bakerys"], NGrams()), trained.rows(["baker", "bakerys"], NGrams())
+    )
