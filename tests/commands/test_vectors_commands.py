@@ -324,6 +324,7 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "two starts": (["train", "W", "--init", "V", "--continue", "V", "--out", "O"], "two ways to start"),
     "frozen nothing": (["train", "W", "--frozen", "--out", "O"], "--frozen needs --init"),
     "other length": (["train", "W", "--init", "V", "--dim", "3", "--out", "O"], "dim=3, but .*have 8"),
+    "other length set": (["train", "W", "--continue", "V", "--set", "dim=3", "--out", "O"], "dim=3, but .*have 8"),
     "start of nothing": (["train", "W", "--continue", "absent.txt", "--out", "O"], "absent.txt: no such file"),
     "unknown word": (["neighbours", "V", "kings"], "'kings' is not among the 6 words; did you mean 'king'"),
     "no sum": (["neighbours", "V", "king - man woman"], "no sign between 'man' and 'woman'"),

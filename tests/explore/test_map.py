@@ -49,6 +49,19 @@ def test_a_map_is_the_same_each_time_and_length_plays_no_part(method: Pca | Tsne
     assert first.title == f"the 20 most frequent words, by {method.name}"
 
 
+@METHODS
+@pytest.mark.parametrize(
+    "matrix", [np.ones((6, 3)), np.zeros((6, 3)), np.arange(6.0)[:, None]], ids=["ones", "zeros", "line"]
+)
+def test_vectors_that_hardly_differ_have_places_too(method: Pca | Tsne, matrix: np.ndarray, tmp_path: Path) -> None:
+    if isinstance(method, Tsne):
+        pytest.importorskip("sklearn")
+    shown = lay_out(WordVectors(list("abcdef"), matrix.astype(np.float32)), method=method)
+    assert shown.points.shape == (6, 2)
+    assert np.isfinite(shown.points).all()
+    assert draw(shown, tmp_path / "x.html") >= 1
+
+
 def test_alike_words_stand_together() -> None:
     rng = np.random.default_rng(0)
     centres = rng.normal(size=(2, 12))

@@ -99,10 +99,11 @@ def train(
     between the spaces of each line, as they are. --phrases 1 joins two words, 2 up to four.
 
     Flags count more than --set, and --set more than --config; their keys are the fields of Word2Vec, Glove or
-    FastText, and those of Phrases after "phrases.". fastText vectors in a .bin are a file of fastText's.
+    FastText, and those of Phrases after "phrases.". fastText vectors in a .bin are a file of fastText's, with a row for
+    every bucket, 800 MB for the usual two million; .safetensors keeps those in use.
 
     Examples:
-    inlay vectors train docs/ --kind fasttext --out vectors.bin
+    inlay vectors train docs/ --kind fasttext --out vectors.safetensors
     inlay vectors train enwiki-2014-sample --dim 300 --set output.kind=Hierarchical --out vectors.safetensors
     """
     from inlay.vectors import formats
@@ -119,10 +120,9 @@ def train(
         "threads": threads,
         "seed": seed,
     }
-    if start is not None and dim is None:
-        flags["dim"] = start.vectors.dim
     flags |= {"model.kind": _MODELS[model] if model else None, "output.words": negative, "phrases.passes": phrases}
-    trainer, joined = _settings(kind, config, assign, {key: value for key, value in flags.items() if value is not None})
+    given = {key: value for key, value in flags.items() if value is not None}
+    trainer, joined = _settings(kind, {"dim": start.vectors.dim} if start else {}, config, assign, given)
     source = _files(sources, lang) if lines else _sentences(sources, corpus, lang)
     known = start.vectors.index if go_on and start else ()
     encoded = _read(source, trainer, joined, known)
@@ -150,14 +150,15 @@ def _start(init: Path | None, frozen: bool, go_on: Path | None) -> "Start | None
 
 
 def _settings(
-    kind: Kind, file: Path | None, assignments: list[str], flags: dict[str, Any]
+    kind: Kind, usual: dict[str, Any], file: Path | None, assignments: list[str], flags: dict[str, Any]
 ) -> tuple[Any, "Phrases | None"]:
-    """The config of the kind, and that of the phrases where one is given: the file, changed by --set, then by flags."""
+    """The config of the kind, and that of the phrases where one is given: what is usual, changed by the file, then by
+    --set, then by flags."""
     from inlay.config import from_tree, load_yaml, override, parse_assignments
     from inlay.vectors.phrases import Phrases
 
     cls = getattr(import_module(f"inlay.vectors.{kind}"), _CONFIGS[kind])
-    tree = load_yaml(dict[str, Any], file) if file else {}
+    tree = usual | (load_yaml(dict[str, Any], file) if file else {})
     changes = parse_assignments(assignments) | flags
     for key, name in (("model.kind", "model"), ("output.words", "negative")):
         if kind == "glove" and key in flags:

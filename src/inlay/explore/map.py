@@ -1,5 +1,6 @@
 """A map of words: every word a point in the plane, alike words near each other."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,10 +66,10 @@ def lay_out(
     than three words or more than 5,000, an unknown word, and a word given twice.
     """
     shown = list(vectors.words[:top]) if words is None else list(words)
-    if twice := {word for word in shown if shown.count(word) > 1}:
-        raise InputError(f"the word {sorted(twice)[0]!r} stands twice; each word has one place on the map")
     if not 3 <= len(shown) <= _MOST or top < 1:
         raise InputError(f"a map shows from 3 to {_MOST} words, not {len(shown) if top > 0 else top}; give others")
+    if twice := [word for word, times in Counter(shown).items() if times > 1]:
+        raise InputError(f"the word {twice[0]!r} stands twice; each word has one place on the map")
     rows = vectors.rows(shown, NGrams() if vectors.subwords is not None else Refuse())
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     units = (rows / np.maximum(lengths, np.float32(1e-30))).astype(np.float64)
@@ -123,7 +124,9 @@ def _tsne(units: NDArray[np.float64], method: Tsne) -> NDArray[np.float64]:
         from sklearn.manifold import TSNE
     except ImportError:
         raise missing_extra("t-SNE", "scikit-learn", "viz") from None
-    dense = components(units, min(_NOISE_FREE, units.shape[1]))
+    dense = components(units, max(min(_NOISE_FREE, units.shape[1]), 2))
+    if not dense.any():
+        return dense[:, :2]  # all words are one, and there is nothing to spread
     perplexity = min(method.perplexity, max(1.0, (len(units) - 1) / 3))
     found = TSNE(perplexity=perplexity, init="pca", random_state=method.seed).fit_transform(dense)
     return components(np.asarray(found, np.float64), 2)  # turned, so that it is wider than high
