@@ -69,12 +69,12 @@ class Comparison:
     """What all the jobs have in common, to be written beside the results."""
     packages: tuple[str, ...] = ("numpy", "numba", "llvmlite", "gensim")
     """Whose versions are written beside the results."""
-    extra: Callable[[list[Job]], dict[str, Any]] = lambda runs: {}
-    """More rows for the summary, computed from the runs."""
+    extra: Callable[[dict[str, Any]], dict[str, Any]] = lambda summary: {}
+    """More rows for the summary, computed from its other rows."""
 
 
-def main(comparison: Comparison, description: str | None = None) -> None:
-    """Run everything, or one job of it in this process."""
+def main(comparison: Comparison, description: str | None = None) -> Path | None:
+    """Run everything and return the file of results, or run one job of it in this process."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a small part of the text, one seed")
     parser.add_argument("--only", nargs="+", choices=comparison.parts, help="parts to measure (default: all)")
@@ -84,9 +84,10 @@ def main(comparison: Comparison, description: str | None = None) -> None:
     if arguments.job:
         job = json.loads(arguments.job)
         print(json.dumps(comparison.jobs[job.pop("what")](**job)))
-    else:
-        only = arguments.only or list(comparison.parts)
-        print(table(compare(comparison, only, quick=arguments.quick, out=arguments.out), comparison.tools))
+        return None
+    only = arguments.only or list(comparison.parts)
+    print(table(compare(comparison, only, quick=arguments.quick, out=arguments.out), comparison.tools))
+    return arguments.out
 
 
 def compare(comparison: Comparison, only: list[str], *, quick: bool, out: Path) -> dict[str, Any]:
@@ -121,7 +122,8 @@ def compare(comparison: Comparison, only: list[str], *, quick: bool, out: Path) 
                 warm = all(do(**first) for first in comparison.warm_up)
             for tool in (job["tool"],) if "tool" in job else comparison.tools:
                 runs.append({"part": part, **do(**{**job, "tool": tool})})
-                result["summary"] = {**summary(runs, comparison), **comparison.extra(runs)}
+                shown = summary(runs, comparison)
+                result["summary"] = {**shown, **comparison.extra(shown)}
                 out.parent.mkdir(parents=True, exist_ok=True)
                 out.write_text(json.dumps(result, indent=1) + "\n")
     return result
