@@ -366,6 +366,27 @@ def test_a_mistake_is_one_line_and_leaves_the_disk_as_it_was(
     refused(["vectors", *(names.get(word, word) for word in arguments)], expected)
 
 
+@pytest.mark.parametrize(
+    ("package", "flags", "expected"),
+    [
+        ("matplotlib.figure", ["x.png"], r"a .png needs matplotlib: pip install 'inlay\[viz\]'"),
+        ("sklearn.manifold", ["x.html", "--method", "tsne"], r"t-SNE needs scikit-learn: pip install 'inlay\[viz\]'"),
+    ],
+)
+def test_a_missing_package_is_named_with_its_extra(
+    package: str,
+    flags: list[str],
+    expected: str,
+    vectors: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    refused: Refused,
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.chdir(tmp_path)
+    refused(["vectors", "map", str(vectors), "--out", *flags], expected)
+
+
 def test_a_closed_or_empty_stdin_is_said(
     vectors: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, piped: Callable[[bytes], None], refused: Refused
 ) -> None:
