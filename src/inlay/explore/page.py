@@ -21,7 +21,8 @@ _STYLE = """
 header, main, footer { max-width: 80rem; }
 header { padding-top: 1.75rem; }
 h1 { font-size: 1.4rem; margin: 0 0 .75rem; }
-.words { border: 1px solid var(--line); border-radius: .5rem; overflow: hidden; cursor: grab; touch-action: none; }
+main { overflow-x: auto; }
+.words { min-width: 48rem; border: 1px solid var(--line); border-radius: .5rem; overflow: hidden; cursor: grab; }
 .words circle { fill: var(--accent); fill-opacity: .7; }
 .words text { fill: var(--ink); font-size: 13px; pointer-events: none; user-select: none; }
 .words .off text { visibility: hidden; }
@@ -48,6 +49,7 @@ let zoom = 1, left = 0, up = 0, waiting = false;
 
 function draw() {
   waiting = false;
+  svg.style.touchAction = zoom > 1 ? 'none' : 'auto';
   const cells = new Map(), size = 60;
   words.forEach((w, at) => {
     const x = w.x * zoom + left, y = w.y * zoom + up;
