@@ -2,8 +2,9 @@
 
 A row of the table holds a word's vector and, behind it, the sums of its squared gradients, so that a pair is read and
 written in one stretch of memory each. The biases are two columns of the vectors: (..., b, 1) · (..., 1, b'), and where
-the 1 stands the sum of squares is infinite, so that its step is zero. Pairs come in groups that share a word, which
-stays in registers while four others are read, and in visits whose other words fit in the cache.
+the 1 stands the sum of squares is infinite, so that its step is zero; hence `exact`, which knows infinity. Pairs are
+trained in tiles that share a word, which stays in registers while four others are read; and in visits, whose other
+words stay in the cache.
 """
 
 # V words, W floats of a vector (a multiple of LANES: dimensions, two biases, zeros). `table` is (2V, >= 2W) float32:
@@ -44,50 +45,29 @@ def score(table: Any, a: Any, o: Any, width: Any, dots: Any) -> None:
 
 
 @exact
-def move(table: Any, a: Any, o: Any, width: Any, steps: Any, first: Any) -> None:
-    """AdaGrad: squares += s * s, w += s / sqrt(squares), with s = steps[0, first + k] times the other row's vector.
+def pull(table: Any, row: Any, d: Any, width: Any, g: Any, x: Any) -> Any:
+    """AdaGrad on LANES columns of a row: squares += s², w += s / √squares, with s = g · x; returns g · w of before."""
+    w = load(table, row, d)
+    s = fma(g, x, zero())
+    squares = fma(s, s, load(table, row, width + d))
+    store(table, row, d, fma(s, rsqrt(squares), w))
+    store(table, row, width + d, squares)
+    return fma(g, w, zero())
 
-    The anchor takes the sum of its four steps, with the squares of each.
-    """
+
+@exact
+def move(table: Any, a: Any, o: Any, width: Any, steps: Any, first: Any) -> None:
+    """Move the four rows o by steps[0, first + k] times row a, and row a by the sum of its steps from them."""
     g0, g1 = spread(steps, 0, first), spread(steps, 0, first + 1)
     g2, g3 = spread(steps, 0, first + 2), spread(steps, 0, first + 3)
     o0, o1, o2, o3 = o[0], o[1], o[2], o[3]
     for d in range(0, width, LANES):
         x = load(table, a, d)
-        y = load(table, o0, d)
-        squares = load(table, o0, width + d)
-        s, t = fma(g0, x, zero()), fma(g0, y, zero())
-        squares = fma(s, s, squares)
-        store(table, o0, d, fma(s, rsqrt(squares), y))
-        store(table, o0, width + d, squares)
-        total, more = t, fma(t, t, zero())
-
-        y = load(table, o1, d)
-        squares = load(table, o1, width + d)
-        s, t = fma(g1, x, zero()), fma(g1, y, zero())
-        squares = fma(s, s, squares)
-        store(table, o1, d, fma(s, rsqrt(squares), y))
-        store(table, o1, width + d, squares)
-        total, more = plus(total, t), fma(t, t, more)
-
-        y = load(table, o2, d)
-        squares = load(table, o2, width + d)
-        s, t = fma(g2, x, zero()), fma(g2, y, zero())
-        squares = fma(s, s, squares)
-        store(table, o2, d, fma(s, rsqrt(squares), y))
-        store(table, o2, width + d, squares)
-        total, more = plus(total, t), fma(t, t, more)
-
-        y = load(table, o3, d)
-        squares = load(table, o3, width + d)
-        s, t = fma(g3, x, zero()), fma(g3, y, zero())
-        squares = fma(s, s, squares)
-        store(table, o3, d, fma(s, rsqrt(squares), y))
-        store(table, o3, width + d, squares)
-        total, more = plus(total, t), fma(t, t, more)
-
-        squares = plus(load(table, a, width + d), more)
-        store(table, a, d, fma(total, rsqrt(squares), x))
+        t0, t1 = pull(table, o0, d, width, g0, x), pull(table, o1, d, width, g1, x)
+        t2, t3 = pull(table, o2, d, width, g2, x), pull(table, o3, d, width, g3, x)
+        squares = load(table, a, width + d)
+        squares = plus(squares, plus(fma(t0, t0, fma(t1, t1, zero())), fma(t2, t2, fma(t3, t3, zero()))))
+        store(table, a, d, fma(plus(plus(t0, t1), plus(t2, t3)), rsqrt(squares), x))
         store(table, a, width + d, squares)
 
 
