@@ -20,7 +20,7 @@ from side_by_side import Comparison, Job, Row, clock, english, main, peak_mb
 KINDS = ("skip-gram", "cbow", "hierarchical")
 PARTS = {
     "tokens": "1, 4 and 16 million words of text, D=100",
-    "words": "vocabularies of 10,000, 100,000 and 1,000,000 words, four million words of text, D=100",
+    "words": "10,000 to 1,000,000 words known, four million words of text, D=100",
     "dims": "D of 50 to 600, one million words of text",
     "threads": "1 and 2 threads, four million words of text, D=100",
 }
@@ -115,7 +115,8 @@ def draw(results: Path) -> Path:
                     times.setdefault(run[axis], []).append(run["train_wall_s"] / each)
             at = sorted(times)
             panel.plot(at, [statistics.median(times[x]) for x in at], marker="o", label=kind)
-        if part in ("tokens", "words"):
+        panel.set_xticks(sorted({run[axis] for run in runs if run["part"] == part}))
+        if part == "words":
             panel.set_xscale("log")
         panel.set_ylim(bottom=0)
         panel.set_xlabel(LABELS[part])

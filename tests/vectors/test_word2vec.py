@@ -59,6 +59,19 @@ def test_each_way_learns_with_one_thread_and_with_two(model, output):
 
 
 @EVERY_WAY
+def test_what_two_threads_learn_agrees_with_one_in_its_statistics(model, output):
+    """Lengths, and how much nearer the words of one topic are to each other than to all: within a tenth."""
+    statistics = []
+    for threads in (1, 2):
+        vectors = train(topics(), replace(SMALL, model=model, output=output, threads=threads, epochs=6))
+        units = vectors.matrix / np.linalg.norm(vectors.matrix, axis=1, keepdims=True)
+        same = np.array([[a[:6] == b[:6] for a in vectors.words] for b in vectors.words])
+        cosines = units @ units.T
+        statistics.append([np.linalg.norm(vectors.matrix, axis=1).mean(), cosines[same].mean() - cosines[~same].mean()])
+    np.testing.assert_allclose(*statistics, rtol=0.1)
+
+
+@EVERY_WAY
 def test_one_thread_repeats_itself_bit_for_bit_and_the_seed_matters(model, output):
     config = replace(SMALL, model=model, output=output, epochs=1)
     first, again, other = (train(topics(300), replace(config, seed=seed)) for seed in (1, 1, 2))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from twins import WIDTH, Chance, alone, centres, outputs_of, path_of, tables, together
+from twins import WIDTH, Chance, alone, centres, outputs_of, path_of, sigmoid, tables, together
 
 from inlay.vectors import cbow_kernels, huffman, kernels, skipgram_kernels
 
@@ -110,3 +110,48 @@ def test_a_sentence_that_begins_in_a_chunk_is_finished_in_it(loop, twin, chosen)
     rest = (RATES, inputs, outputs, WIDTH, np.zeros(0, np.bool_), *chosen, 5, ALL, np.array([3], np.uint64))
     assert loop(tokens, 0, 5, *rest) == 9
     assert loop(tokens, 0, 4, *rest) == 4
+
+
+def test_the_context_of_a_word_is_what_the_window_reaches():
+    """`the cat sits on the mat`, window 2, centre `cat`: the, sits, on; nearer words alone where the reach is one."""
+    piece, rows, into = np.array([0, 1, 2, 3, 0, 4], np.int32), np.empty(6, np.int64), np.empty(6, np.int64)
+    seen, state = set(), np.array([1], np.uint64)
+    for _ in range(50):
+        m = kernels.neighbours(piece, 6, 1, 2, np.zeros(0, np.bool_), 5, state, rows, into)
+        seen.add(tuple(rows[:m]))
+    assert seen == {(0, 2), (0, 2, 3)}
+
+
+def test_a_step_of_cbow_is_the_gradient_of_its_loss_times_the_number_of_neighbours():
+    """As in word2vec: each neighbour moves by the gradient of the mean, which is as many times its own."""
+    inputs, outputs = tables(np.random.default_rng(4), dim=3)
+    tokens, rate = np.array([0, 1, 2], np.int32), 1e-3
+    noise = kernels.alias_table(np.eye(V)[7])  # nothing but word 7, twice for each centre
+    random = Chance(11)
+    draws = [random.draw(noise) for _ in range(2)]
+    met = []
+    for _, centre, rows, _ in centres(tokens, (rate, rate), ALL, 9, random, [], V):
+        met.append((centre, rows))
+        draws += [random.draw(noise) for _ in range(2)]
+    assert set(draws) == {7}
+
+    def loss(inputs, outputs, times_neighbours):
+        total = 0.0
+        for centre, rows in met:
+            h = inputs[rows].mean(axis=0)
+            one = -np.log(sigmoid(outputs[centre] @ h)) - 2 * np.log(sigmoid(-outputs[7] @ h))
+            total += one * (len(rows) if times_neighbours else 1)
+        return total
+
+    moved_inputs, moved_outputs = inputs.copy(), outputs.copy()
+    rest = (np.zeros(0, np.bool_), noise, 2, 1.0, 9, ALL, np.array([11], np.uint64))
+    cbow_kernels.noise(tokens, 0, 3, np.array([rate, rate]), moved_inputs, moved_outputs, WIDTH, *rest)
+    for row, column in np.ndindex(8, 3):
+        small = np.zeros(inputs.shape)
+        small[row, column] = 1e-4
+        up, down = (loss(inputs + sign * small, outputs, True) for sign in (1, -1))
+        step = (inputs[row, column] - moved_inputs[row, column]) / rate
+        assert step == pytest.approx((up - down) / 2e-4, abs=5e-3)
+        up, down = (loss(inputs, outputs + sign * small[:V], False) for sign in (1, -1))
+        step = (outputs[row, column] - moved_outputs[row, column]) / rate
+        assert step == pytest.approx((up - down) / 2e-4, abs=5e-3)
