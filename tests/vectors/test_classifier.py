@@ -1,5 +1,6 @@
 """The classifier: learns, agrees with fastText on what a file says, and says what is wrong."""
 
+import contextlib
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from inlay.errors import InputError
 from inlay.vectors import fasttext_file
 from inlay.vectors.classifier import Classifier
 from inlay.vectors.fasttext_model import Loss
+from inlay.vectors.quantize import Quantization, quantize
 from inlay.vectors.start import Grow, Init
 from inlay.vectors.supervised import Hierarchical, Noise, OneVsAll, Output, Softmax, Supervised, train
 from inlay.vectors.wordvectors import WordVectors
@@ -163,6 +165,22 @@ def test_a_text_with_nothing_known_has_no_labels(lines: Path) -> None:
     )
     assert ours.predict(["unheard"]) == [[]]
     assert np.isnan(ours.probabilities(["unheard"])).all()
+
+
+@pytest.mark.parametrize("output", [Softmax(), Hierarchical()], ids=["dense", "quantised"])
+def test_no_changed_byte_of_a_file_does_more_than_an_error(output: Output, lines: Path, tmp_path: Path) -> None:
+    ours = train(lines, replace(GRAMS, output=output, buckets=300))
+    if isinstance(output, Hierarchical):
+        ours = quantize(ours, Quantization(cutoff=200))
+    name = tmp_path / ("model.ftz" if isinstance(output, Hierarchical) else "model.bin")
+    ours.save(name)
+    data, rng = name.read_bytes(), np.random.default_rng(0)
+    for at in [*range(100), *rng.integers(100, len(data), 100).tolist()]:
+        changed = bytearray(data)
+        changed[at] ^= int(rng.integers(1, 256))
+        name.write_bytes(changed)
+        with contextlib.suppress(InputError), np.errstate(all="ignore"):
+            Classifier.load(name).predict(["a1 word3 unheard", ""], k=2)
 
 
 @pytest.mark.parametrize(

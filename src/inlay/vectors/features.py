@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inlay.errors import InputError
-from inlay.vectors import vocabulary
 from inlay.vectors.classifier_kernels import Types, all_features, hash_words, longest, part_labels
 from inlay.vectors.fasttext_model import Args
 from inlay.vectors.subwords import END_OF_SENTENCE, ngram_rows
-from inlay.vectors.vocabulary import LineFiles
+from inlay.vectors.vocabulary import LineFiles, number_files
 
 # T distinct words of a text, N lines, n tokens
 
@@ -197,7 +196,7 @@ class _Lines:
 
 
 def _number(files: LineFiles) -> Text:
-    spell, n_types, tokens = vocabulary._number_files(files)
+    spell, n_types, tokens = number_files(files)
     types = [spell(number) for number in range(n_types)]
     if wrong := next((word for word in types if "\0" in word), None):
         raise InputError(f"{files.sources[0]}: {wrong!r} holds a NUL, which is no text; convert the file")

@@ -89,7 +89,7 @@ def read(
         raise InputError(f"min_count={min_count} must be at least 1; 1 keeps every word")
     if max_vocab is not None and max_vocab < 1:
         raise InputError(f"max_vocab={max_vocab} must be at least 1, or None for no limit")
-    numbered = _number_files(source) if isinstance(source, LineFiles) else _number_sentences(source)
+    numbered = number_files(source) if isinstance(source, LineFiles) else _number_sentences(source)
     return settle(*numbered, min_count, max_vocab, known)
 
 
@@ -123,8 +123,8 @@ class _Numbers(dict[str, int]):
         return number
 
 
-def _number_files(files: LineFiles) -> _Numbered:
-    """As `_number_sentences`, from the bytes of files."""
+def number_files(files: LineFiles) -> _Numbered:
+    """As `_number_sentences`, from the bytes of files; each file ends a sentence."""
     from inlay.vectors.byte_kernels import fill_slots, number_words
 
     slots = np.full(1 << 17, -1, np.int32)
