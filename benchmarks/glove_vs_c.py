@@ -22,11 +22,11 @@ SETTINGS: dict[str, Any] = {"window": 10, "x_max": 10, "alpha": 0.05, "min_count
 FLAGS = {"C fast": ["-Ofast"], "C": ["-O3"], "C float": ["-Ofast", "-DREAL=float"]}
 TOOLS = ("inlay", *FLAGS)
 PARTS = {
-    "english": "count and train D=100, 12 epochs, 1 thread, three seeds",
+    "english": "count and train D=100, 10 epochs, 1 thread, three seeds",
     "chinese": "the same in Chinese",
     "flags": "count and train D=100, 2 epochs, 1 thread, the baseline compiled in three ways",
     "wide": "count and train D=300, 2 epochs, 1 thread",
-    "threads": "count and train D=100, 12 epochs, 1 and 2 threads",
+    "threads": "count and train D=100, 10 epochs, 1 and 2 threads",
 }
 QUALITIES = {
     "english": ("google-analogies", "EN-WS-353-ALL", "EN-SIMLEX-999"),
@@ -117,7 +117,7 @@ def quality(vectors: Any, language: str) -> Job:
 
 
 def plan(quick: bool) -> Iterator[tuple[str, Job]]:
-    epochs = 3 if quick else 12
+    epochs = 3 if quick else 10
     for seed in range(1 if quick else 3):
         for language in ("english", "chinese"):
             for tool in ("inlay", "C fast"):
