@@ -11,6 +11,7 @@ _HOMES = {
     "Document": "inlay.text.corpus",
     "Tokenizer": "inlay.tokenize.tokenizer",
     "WordVectors": "inlay.vectors.wordvectors",
+    "Classifier": "inlay.vectors.classifier",
     "Index": "inlay.search.index",
     "Searcher": "inlay.search.searcher",
     "fit": "inlay.fit",
@@ -19,6 +20,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Classifier",
     "Corpus",
     "CorpusConfig",
     "Document",

@@ -218,6 +218,18 @@ def test_sources_that_cannot_be_learned_from_are_refused(tmp_path: Path) -> None
         train(tmp_path / "nul.txt")
 
 
+def test_lines_without_a_label_are_left_out_and_that_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labelled = "__label__a x y\n__label__b z\n"
+    for name, more in (("one.txt", ""), ("two.txt", "\nlonely words\n\n")):
+        (tmp_path / name).write_text(labelled + more)
+        train(tmp_path / name, SMALL).save(tmp_path / f"{name}.bin")
+    assert "1 of 5 lines have no label" in capsys.readouterr().err
+    one, two = (Classifier.load(tmp_path / f"{name}.bin") for name in ("one.txt", "two.txt"))
+    assert one.test(tmp_path / "two.txt").total.examples == two.test(tmp_path / "one.txt").total.examples == 2
+
+
 def test_wrong_questions_are_refused(lines: Path, tmp_path: Path) -> None:
     ours = train(lines, replace(SMALL, epochs=1))
     with pytest.raises(InputError, match="list of texts"):

@@ -32,6 +32,19 @@ class Text:
     tokens: NDArray[np.int32]
     """(n,) numbers of types, -1 at each line end."""
 
+    @property
+    def n_lines(self) -> int:
+        """Lines, empty ones too."""
+        return int((self.tokens < 0).sum())
+
+    @property
+    def unlabelled(self) -> int:
+        """Lines with words and without a label."""
+        labels = np.array([*(word.startswith(PREFIX) for word in self.types), False])  # -1, a line's end, is the last
+        ends = np.flatnonzero(self.tokens < 0)
+        before = np.concatenate([[0], np.cumsum(labels[self.tokens])[ends]])
+        return int(((np.diff(before) == 0) & (np.diff(ends, prepend=-1) > 1)).sum())
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Examples:
@@ -85,7 +98,7 @@ def examples(text: Text, labels: Sequence[str]) -> Examples:
     """The lines that have one of the labels; other labels are left out."""
     numbers = {label: number for number, label in enumerate(labels)}
     label_of = np.array([numbers.get(word, -2) if word.startswith(PREFIX) else -1 for word in text.types], np.int32)
-    tokens, n_lines = text.tokens.copy(), int((text.tokens < 0).sum())
+    tokens, n_lines = text.tokens.copy(), text.n_lines
     lines, bounds = np.zeros(n_lines + 1, np.int64), np.zeros(n_lines + 1, np.int64)
     own = np.empty(len(tokens), np.int32)
     n_lines, n_labels, n = part_labels(tokens, label_of, lines, own, bounds)

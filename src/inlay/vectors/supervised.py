@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inlay.errors import InputError
-from inlay.live import Live
+from inlay.live import Live, say
 from inlay.vectors import features
 from inlay.vectors.byte_kernels import tally
 from inlay.vectors.classifier import Classifier, label_arrays
@@ -124,6 +124,8 @@ def train(
     without labels or with one label alone, and a training that diverged.
     """
     text = features.read(source, config.segmenter)
+    if unlabelled := text.unlabelled:
+        say(f"{unlabelled:,} of {text.n_lines:,} lines have no label; they are not learned from")
     with Live("classifier", unit="lines") as live:
 
         def show(progress: Progress) -> None:
