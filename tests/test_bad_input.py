@@ -274,7 +274,7 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "language of vectors": (["vectors", "train", "CORPUS", "--out", "OUT.txt", "--lang", "xx"], "'xx' is not known"),
     "vector suffix": (["vectors", "train", "CORPUS", "--out", "OUT.pkl"], "the suffix must be one of .txt"),
     "embed suffix": (["embed", "MODEL", "CORPUS", "--out", "OUT.csv"], "the suffix must be one of .npy"),
-    "no dimensions": (["vectors", "train", "CORPUS", "--out", "OUT.txt", "--dim", "0"], "dim=0 must be"),
+    "no dimensions": (["vectors", "train", "CORPUS", "--out", "OUT.txt", "--dim", "0"], "dim=0 must lie"),
     "tiny tokenizer": (["tokenizer", "train", "CORPUS", "--out", "OUT", "--size", "3"], "size=3 leaves no room"),
     "no tokenizer": (["tokenizer", "encode", "OUT", "text"], "no such|missing"),
 }

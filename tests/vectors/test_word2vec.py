@@ -132,7 +132,7 @@ def test_quality_is_that_of_gensim():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"dim": 0}, "dim=0 must be at least 1"),
+        ({"dim": 0}, "dim=0 must lie between 1 and 10000"),
         ({"window": 0}, "window=0 must lie between 1 and 1000; 5 is usual"),
         ({"output": Negative(words=40)}, "40 noise words need a vocabulary of more, but this one has 40"),
         ({"sample": -1}, "sample=-1 must lie between 0"),
@@ -157,7 +157,7 @@ def test_a_value_out_of_range_is_named_with_the_rule(change, message):
     [
         (Negative, {"words": 0}, "words=0 noise words must be at least 1"),
         (Negative, {"exponent": float("nan")}, "exponent=nan must lie between"),
-        (PerCentre, {"drawn": 0}, "drawn=0 must be at least 1"),
+        (PerCentre, {"drawn": 0}, "drawn=0 must lie between 1 and 1000"),
     ],
 )
 def test_a_part_refuses_a_value_out_of_range(part, arguments, message):

@@ -22,8 +22,8 @@ _BLOCK = 4096
 class Grow:
     """Go on with trained vectors: all their words stay, the source's words join them, and counts add up.
 
-    The old words begin with their old vectors, as centres and, where these were kept, as contexts. A word without a
-    count has occurred once.
+    The old words begin with their old vectors, as centres and, where these were kept, as contexts; the nodes of a tree
+    begin anew, since new counts make another tree. A word without a count has occurred once.
     """
 
     vectors: WordVectors

@@ -48,7 +48,8 @@ class PerCentre:
     """Noise words drawn, each of weight words / drawn; None: as many as `words`."""
 
     def __post_init__(self) -> None:
-        check([("drawn", self.drawn, self.drawn is None or self.drawn >= 1, "must be at least 1, or None for `words`")])
+        holds = self.drawn is None or 1 <= self.drawn <= 1000
+        check([("drawn", self.drawn, holds, "must lie between 1 and 1000, or be None for as many as `words`")])
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class Word2Vec:
     def __post_init__(self) -> None:
         check(
             [
-                ("dim", self.dim, self.dim >= 1, "must be at least 1; 100 is usual"),
+                ("dim", self.dim, 1 <= self.dim <= 10_000, "must lie between 1 and 10000; 100 is usual"),
                 ("window", self.window, 1 <= self.window <= 1000, "must lie between 1 and 1000; 5 is usual"),
                 ("sample", self.sample, 0 <= self.sample <= 1, "must lie between 0 (keep all) and 1; 0.001 is usual"),
                 ("alpha", self.alpha, 0 < self.alpha <= 1, "must lie between 0 and 1; 0.025 is usual"),
