@@ -35,11 +35,17 @@ def test_a_row_is_the_same_however_it_is_asked_for(precision):
 def test_lengths_out_of_the_reach_of_float32_squares_are_right():
     values = np.array([[3e30, 4e30], [3e-25, 4e-25], [0, 0]], np.float32)
     np.testing.assert_allclose(storage.norms(storage.pack(values, "float32")), [5e30, 5e-25, 0], rtol=1e-6)
+    np.testing.assert_allclose(storage.units(values), [[0.6, 0.8], [0.6, 0.8], [0, 0]], rtol=1e-6)
+    huge = np.full((1, 400), -3e38, np.float32)  # longer than any float32
+    np.testing.assert_allclose(storage.units(huge), np.full((1, 400), -1 / 20), rtol=1e-6)
+    np.testing.assert_allclose(storage.pack(np.concatenate([huge, -huge]), "int8").take(1), -huge[0], rtol=1e-6)
 
 
 def test_a_row_of_zeros_and_a_table_of_none_are_kept():
     assert not storage.pack(np.zeros((2, 3), np.float32), "int8").take(slice(None)).any()
-    assert storage.pack(np.zeros((0, 3), np.float32), "half").take(slice(None)).shape == (0, 3)
+    for precision in ("half", "int8"):
+        for shape in ((0, 3), (2, 0)):
+            assert storage.pack(np.zeros(shape, np.float32), precision).take(slice(None)).shape == shape
 
 
 def test_what_does_not_fit_is_refused():

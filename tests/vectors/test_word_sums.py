@@ -67,9 +67,9 @@ def test_the_odd_one_out_is_that_of_gensim(vectors, gensim):
         words = [f"word{n}" for n in range(first, first + 6)]
         assert vectors.doesnt_match(words) == gensim.doesnt_match(words)
     with pytest.raises(InputError, match="too few"):
-        vectors.doesnt_match(["word1"])
+        vectors.doesnt_match(["word1", "word2"])
     with pytest.raises(InputError, match="'zebra' is not among"):
-        vectors.doesnt_match(["word1", "zebra"])
+        vectors.doesnt_match(["word1", "word2", "zebra"])
 
 
 def test_three_cos_mul_is_that_of_gensim(vectors, gensim):

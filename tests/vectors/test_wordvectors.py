@@ -100,6 +100,37 @@ def test_blocks_change_nothing_and_a_restriction_looks_at_the_first_words(vector
     assert vectors.nearest(queries, 5, without, restrict=20)[0].max() < 20
 
 
+@pytest.mark.parametrize("scale", [1e-36, 1e-20, 1e20, 1e36])
+def test_the_size_of_all_numbers_changes_no_cosine(vectors, scale):
+    scaled = WordVectors(vectors.words, vectors.matrix * np.float32(scale))
+    assert scaled.similarity("word1", "word2") == pytest.approx(vectors.similarity("word1", "word2"), rel=1e-3)
+    assert scaled.doesnt_match(vectors.words[:5]) == vectors.doesnt_match(vectors.words[:5])
+    for ask in (WordVectors.most_similar, lambda space, *words: space.analogy(*words, *vectors.words[:2])):
+        ours, theirs = ask(scaled, "word3"), ask(vectors, "word3")
+        assert [word for word, _ in ours] == [word for word, _ in theirs]
+        np.testing.assert_allclose([score for _, score in ours], [score for _, score in theirs], rtol=1e-3)
+
+
+@pytest.mark.parametrize("without", [[-1, -1, -1], [499, 30, 21], [0, 0, 0], [0, 1, 499]], ids=str)
+def test_only_rows_that_could_be_an_answer_make_it_shorter(vectors, without):
+    left = set(range(20)) - set(without)
+    rows, _ = vectors.nearest(vectors.matrix[:1], 20, np.array([without]), restrict=20)
+    assert len(rows[0]) == len(left)
+    assert set(rows[0].tolist()) == left
+
+
+@pytest.mark.parametrize("queries", [np.ones(16), np.ones((1, 15)), np.ones((1, 100_000)), np.ones((2, 17))])
+def test_queries_of_another_shape_are_refused(vectors, queries):
+    with pytest.raises(InputError, match="must be rows of 16 numbers"):
+        vectors.nearest(queries.astype(np.float32), 3)
+
+
+@pytest.mark.parametrize("without", [np.zeros(2, int), np.zeros((3, 1), int)])
+def test_rows_to_leave_out_need_a_row_for_each_query(vectors, without):
+    with pytest.raises(InputError, match="must have a row for each of 2 queries"):
+        vectors.nearest(vectors.matrix[:2], 3, without)
+
+
 def test_a_zero_vector_is_near_to_nothing_and_equals_stand_in_order():
     vectors = WordVectors(list("abcd"), np.array([[1, 0], [0, 0], [2, 0], [3, 0]], np.float32))
     assert vectors.most_similar("a") == [("c", 1.0), ("d", 1.0), ("b", 0.0)]
@@ -113,6 +144,7 @@ def test_a_zero_vector_is_near_to_nothing_and_equals_stand_in_order():
         ({"words": ["a", "a"]}, "the word 'a' stands twice"),
         ({"matrix": np.ones((2, 3))}, "float64"),
         ({"counts": np.ones(3, int)}, "2 words need as many counts"),
+        ({"counts": np.ones(2, np.int32)}, "counts of int64, not .2,. int32"),
         ({"context": np.ones((2, 2), np.float32)}, "context must be float32 of shape"),
     ],
     ids=lambda value: ",".join(value) if isinstance(value, dict) else "",

@@ -127,8 +127,6 @@ def odd(
     inlay vectors odd vectors.txt 猫 狗 汽车 --json
     """
     vectors, _ = _loaded(file)
-    if len(words) < 3:
-        raise InputError(f"{len(words)} words are too few to tell one from the others; give three or more")
     found = vectors.doesnt_match(words)
     if json:
         show.tree({"words": words, "odd": found})

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from inlay.errors import InputError
 from inlay.evaluate.intervals import spearman, wilson
+from inlay.vectors import storage
 from inlay.vectors.analogy import ADD, Method, answers
 from inlay.vectors.unseen import Unseen
 from inlay.vectors.wordvectors import WordVectors
@@ -154,7 +155,7 @@ def similarities(
     rows = np.array([look.rows(words) for words, _ in pairs], np.int64)  # (P, 2)
     chosen = np.arange(len(pairs)) if unseen is not None else np.flatnonzero((rows >= 0).all(axis=1))
     two = look.vectors([pairs[number][0] for number in chosen]).reshape(len(chosen), 2, vectors.dim)
-    two = two / np.maximum(np.linalg.norm(two, axis=2, keepdims=True), np.float32(1e-30))
+    two = storage.units(two)
     cosines = np.einsum("pd,pd->p", two[:, 0], two[:, 1]).astype(np.float64)
     score, low, high = spearman(cosines, np.array([pairs[number][1] for number in chosen]), seed=seed)
     guessed = int((rows[chosen] < 0).any(axis=1).sum())

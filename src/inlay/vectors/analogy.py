@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inlay.errors import InputError
+from inlay.vectors import storage
 from inlay.vectors.nearest import largest, only
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def answers(
     """
     if not isinstance(method, Method):
         raise InputError(f"method={method!r} must be ThreeCosAdd() or ThreeCosMul()")
-    units = given / np.maximum(np.linalg.norm(given, axis=2, keepdims=True), np.float32(1e-30))
+    units = storage.units(given)
     if isinstance(method, ThreeCosAdd):
         queries, formula = (units[:, 1] - units[:, 0] + units[:, 2])[:, None], only
     else:

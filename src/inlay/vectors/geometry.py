@@ -134,8 +134,7 @@ def shared(first: WordVectors, second: WordVectors, top: int | None = None) -> l
 
 def _units(vectors: WordVectors, words: list[str]) -> NDArray[np.float32]:
     """(S, D) the words' vectors with length 1."""
-    rows = vectors.rows(words)
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), np.float32(1e-30))
+    return storage.units(vectors.rows(words))
 
 
 def _mapped(vectors: WordVectors, move: Map) -> WordVectors:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inlay.errors import InputError
+from inlay.vectors import storage
 from inlay.vectors.storage import Table
 
 # V words, D dimensions, Q questions, M queries of a question, W words of a block, k results
@@ -46,14 +47,14 @@ def largest(
     if restrict is not None and restrict < 1:
         raise InputError(f"restrict={restrict} must be at least 1, or None for all words")
     n_words = table.shape[0] if restrict is None else min(table.shape[0], restrict)
-    n_questions, n_queries, _ = queries.shape
-    k = max(min(k, n_words - (0 if without is None else without.shape[1])), 0)
+    n_questions, n_queries, dim = queries.shape
+    assert dim == table.shape[1], "the loops check no bounds"
+    k = min(k, n_words - (0 if without is None else _most_left_out(without, n_words)))
     found, scores = np.full((n_questions, k), -1, np.int64), np.full((n_questions, k), -np.inf, np.float32)
     if k == 0:
         return found, scores
-    lengths = np.maximum(np.linalg.norm(queries, axis=2, keepdims=True), np.float32(1e-30))
-    units = np.ascontiguousarray(queries / lengths, np.float32)
-    weights = np.reciprocal(np.maximum(norms[:n_words], np.float32(1e-30)))
+    units = np.ascontiguousarray(storage.units(queries))
+    weights = np.reciprocal(np.maximum(norms[:n_words], np.finfo(np.float32).tiny))
     step = max(1, _SCORES // (_WORDS * n_queries))
     for first in range(0, n_questions, step):
         part = slice(first, first + step)
@@ -63,6 +64,13 @@ def largest(
         raise InputError("a vector holds NaN or infinity; write the file again from where it came")
     order = np.lexsort((found, -scores), axis=1)
     return np.take_along_axis(found, order, axis=1), np.take_along_axis(scores, order, axis=1)
+
+
+def _most_left_out(without: NDArray[np.int64], n_words: int) -> int:
+    """How many of the words any question leaves out at most: some rows may be no word's, or stand twice."""
+    rows = np.sort(without, axis=1)
+    is_new = (rows >= 0) & (rows < n_words) & (np.diff(rows, axis=1, prepend=-1) != 0)
+    return int(is_new.sum(axis=1).max(initial=0))
 
 
 def _search(

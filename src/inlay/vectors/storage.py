@@ -102,17 +102,17 @@ def pack(values: NDArray[np.float32], precision: Precision) -> Table:
     """The rows (V, D) in a precision; InputError for a name that is none, and for numbers too large for half."""
     if precision == "float32":
         return Full(values)
-    if len(values) and not np.isfinite(values.max() - values.min()):
+    if values.size and not (np.isfinite(values.max()) and np.isfinite(values.min())):
         raise InputError("NaN or infinity among the numbers; only float32 can hold it")
     if precision == "half":
-        if len(values) and max(values.max(), -values.min()) > np.finfo(np.float16).max:
+        if values.size and max(values.max(), -values.min()) > np.finfo(np.float16).max:
             raise InputError("a number above 65504 does not fit half precision; take int8 or float32")
         return Half(values.astype(np.float16))
     if precision == "int8":
         codes, scales = np.empty(values.shape, np.int8), np.empty(len(values), np.float32)
         for first in range(0, len(values), _BLOCK):
             block = values[first : first + _BLOCK]
-            scale = np.maximum(np.abs(block).max(axis=1) / np.float32(127), np.finfo(np.float32).tiny)
+            scale = np.maximum(np.abs(block).max(axis=1, initial=0) / np.float32(127), np.finfo(np.float32).tiny)
             codes[first : first + _BLOCK] = np.rint(block / scale[:, None])
             scales[first : first + _BLOCK] = scale
         return Int8(codes, scales)
@@ -123,11 +123,23 @@ def norms(table: Table) -> NDArray[np.float32]:
     """(V,) the lengths of the rows as they are decoded."""
     lengths = np.empty(table.shape[0], np.float32)
     for first, block in blocks(table):
-        squares = np.einsum("vd,vd->v", block, block)
-        if not (squares > 1e-30).all() or not np.isfinite(squares).all():  # out of float32's reach
-            squares = np.einsum("vd,vd->v", block, block, dtype=np.float64)
-        lengths[first : first + len(block)] = np.sqrt(squares)
+        lengths[first : first + len(block)] = _lengths(block)
     return lengths
+
+
+def units(rows: NDArray[np.floating]) -> NDArray[np.float32]:
+    """(N, ..., D) the rows with length 1; those of zeros stay zero."""
+    lengths = _lengths(rows)[..., None]
+    out = np.empty(rows.shape, np.float32)  # a copy in float64 would take twice its memory
+    return np.divide(rows, np.where(lengths == 0, 1, lengths), out=out, casting="same_kind")
+
+
+def _lengths(rows: NDArray[np.floating]) -> NDArray[np.float64]:
+    """(N, ...) the lengths of the rows (N, ..., D), also of those whose squares are out of float32's reach."""
+    squares = np.einsum("...d,...d->...", rows, rows).astype(np.float64)
+    if (out := ~((squares > 1e-30) & np.isfinite(squares))).any():
+        squares[out] = np.einsum("nd,nd->n", rows[out], rows[out], dtype=np.float64)
+    return np.sqrt(squares)
 
 
 def mean(table: Table) -> NDArray[np.float32]:

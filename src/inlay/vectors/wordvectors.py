@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 # V words, D dimensions, N words looked up, Q queries
 
 _REFUSE = Refuse()
-_TINY = np.float32(1e-30)
 
 
 class WordVectors:
@@ -56,8 +55,8 @@ class WordVectors:
         self.table: Table = matrix
         if len(self.words) != self.table.shape[0]:
             raise InputError(f"{len(self.words)} words need a table of as many rows, not {self.table.shape}")
-        if counts is not None and counts.shape != (len(self),):
-            raise InputError(f"{len(self)} words need as many counts, not {counts.shape}")
+        if counts is not None and (counts.shape != (len(self),) or counts.dtype != np.int64):
+            raise InputError(f"{len(self)} words need as many counts of int64, not {counts.shape} {counts.dtype}")
         if context is not None and (context.shape != self.table.shape or context.dtype != np.float32):
             shape = self.table.shape
             raise InputError(f"context must be float32 of shape {shape}, not {context.shape} {context.dtype}")
@@ -189,7 +188,7 @@ class WordVectors:
 
     def doesnt_match(self, words: Sequence[str]) -> str:
         """The word that is farthest by cosine from the mean of them all, each of length 1."""
-        if len(words) < 2:
+        if len(words) < 3:
             raise InputError(f"{len(words)} words are too few to tell one from the others; give three or more")
         units = self._units(words, _REFUSE)
         return words[int((units @ units.mean(axis=0)).argmin())]
@@ -204,8 +203,12 @@ class WordVectors:
         """((Q, k) rows, (Q, k) cosines) of the words nearest to each query (Q, D), exactly, the nearest first.
 
         `without` (Q, n) are rows left out of each query's answer; `restrict` looks at the first words only. Fewer
-        than k columns come back where there are fewer words.
+        than k columns come back where there are fewer words. InputError for queries of another shape.
         """
+        if queries.ndim != 2 or queries.shape[1] != self.dim:
+            raise InputError(f"queries of shape {queries.shape} must be rows of {self.dim} numbers, as the words have")
+        if without is not None and (without.ndim != 2 or len(without) != len(queries)):
+            raise InputError(f"without of shape {without.shape} must have a row for each of {len(queries)} queries")
         return largest(self.table, self.norms, queries[:, None], k, without=without, restrict=restrict)
 
     def _named(self, found: NDArray[np.int64], scores: NDArray[np.float32]) -> list[tuple[str, float]]:
@@ -224,8 +227,7 @@ class WordVectors:
 
     def _units(self, words: Sequence[str], unseen: Unseen) -> NDArray[np.float32]:
         """(N, D) the words' vectors with length 1, or 0 where they are zero."""
-        vectors = self._lookup(words, unseen)
-        return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), _TINY)
+        return storage.units(self._lookup(words, unseen))
 
     def _known(self, words: Iterable[str]) -> NDArray[np.int64]:
         """(1, n) the rows of those words that have one, each once."""
