@@ -198,8 +198,8 @@ if __name__ == "__main__":
             plan=plan,
             rows=list(rows()),
             texts={
-                "english": lambda path, quick: english(path, 10_000 if quick else 120_000),
-                "chinese": lambda path, quick: chinese(path, 20_000 if quick else 300_000),
+                "english": lambda path, quick: english(path, 10_000 if quick else 70_000),
+                "chinese": lambda path, quick: chinese(path, 20_000 if quick else 200_000),
             },
             warm_up=[
                 {"what": "run", "tool": "inlay", "text": "english", "language": "english", "dim": dim, "epochs": 1}
