@@ -6,6 +6,7 @@ import pickle
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -123,6 +124,7 @@ DAMAGED = {
     "more bytes than promised": ("x.bin", b"1 2\na " + FLOATS + b"xyz", "3 bytes after the 1 entries"),
     "a pickle": ("x.txt", pickle.dumps({"a": [1.0]}), "refused; write the vectors with gensim's save_word2vec_format"),
     "a file of torch": ("x.bin", b"PK\x03\x04data.pkl", "can run code when read, so it is refused"),
+    "an empty archive": ("x.bin", b"PK\x05\x06" + bytes(18), "can run code when read, so it is refused"),
     "a compressed file that is cut": ("x.txt", b"\x1f\x8b\x08\x00", "truncated, its compressed data ends early"),
     "a header of 2**40 bytes": ("x.safetensors", struct.pack("<Q", 1 << 40) + b"{}", "not a sound safetensors"),
     "a header that is no JSON": ("x.safetensors", struct.pack("<Q", 4) + b"abcd", "not a sound safetensors"),
@@ -154,6 +156,11 @@ def test_formats_that_may_hold_pickles_are_refused_by_name_too(suffix, tmp_path)
         load(file)
 
 
+def test_a_word_that_begins_as_an_archive_does_is_a_word(tmp_path):
+    (tmp_path / "x.txt").write_text("PKK 1 2\nb 3 4\n")
+    assert load(tmp_path / "x.txt").words == ["PKK", "b"]
+
+
 def test_a_hostile_pickle_runs_nothing(tmp_path):
     class Hostile:
         def __reduce__(self):
@@ -181,7 +188,7 @@ TENSORS = {
         ({"words": np.frombuffer(b'["a", "\xb0"]', np.uint8)}, "'words' must be a JSON list of strings"),
         ({"words": np.frombuffer(b'["a"]', np.uint8)}, "'matrix' has 2 rows for 1 words"),
         ({"words": np.frombuffer(b'["a", "a"]', np.uint8)}, "the word 'a' stands twice"),
-        ({"matrix": np.ones((2, 3))}, "no tensor 'matrix'|'matrix' must be float32"),
+        ({"matrix": np.ones((2, 3))}, "'matrix' must be float32 .* with 2 dimensions, not F64 .2, 3."),
         (
             {"matrix": np.ones(2, np.float32)},
             "'matrix' must be float32 or float16 or int8 with 2 dimensions, not float32 .2,.",
@@ -259,6 +266,22 @@ def test_a_word_that_word2vec_files_cannot_hold_goes_to_safetensors_alone(word, 
             vectors.save(tmp_path / f"x{suffix}")
     vectors.save(tmp_path / "x.safetensors")
     assert WordVectors.load(tmp_path / "x.safetensors").words == [word]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("shape", [(0, 3), (1, 0)], ids=str)
+def test_nothing_is_written_that_cannot_be_read(suffix, shape, tmp_path):
+    with pytest.raises(InputError, match=r"x\..*dimensions\); a file holds a word and a number at least"):
+        WordVectors(["a"][: shape[0]], np.ones(shape, np.float32)).save(tmp_path / f"x{suffix}")
+    with pytest.raises(InputError, match="'a.udc80' holds .*, which UTF-8 cannot write; leave it out"):
+        WordVectors(["a\udc80"], np.ones((1, 2), np.float32)).save(tmp_path / f"x{suffix}")
+    sound = with_n_grams()
+    inputs = sound.subwords.inputs.copy()
+    inputs[7, 1] = np.nan
+    subwords = replace(sound.subwords, inputs=inputs)
+    with pytest.raises(InputError, match="row 7 of the n-grams: NaN or infinity"):
+        WordVectors(sound.words, sound.matrix, subwords=subwords).save(tmp_path / f"x{suffix}")
+    assert not os.listdir(tmp_path)
 
 
 def test_an_unknown_suffix_and_a_missing_file_are_named(tmp_path):

@@ -157,7 +157,8 @@ def test_a_word_without_ngrams_is_refused_and_without_sizes_only_own_rows_count(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"min_n": -1}, "min_n=-1 must not be negative"),
+        ({"min_n": -1}, "min_n=-1 must lie between 0 and"),
+        ({"min_n": 10**30}, "min_n=10+ must lie between 0 and"),
         ({"max_n": -1}, "max_n=-1 must lie between 0 .no n-grams. and 100"),
         ({"max_n": 2**31 - 1}, "max_n=2147483647 must lie between"),
         ({"buckets": 0}, "buckets=0 must lie between 1 and"),

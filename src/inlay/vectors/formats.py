@@ -8,6 +8,7 @@ What is read is told apart by content; text and word2vec's binary also compresse
 file claims is held against its size before memory is taken for it, and nothing is ever unpickled.
 """
 
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from inlay.errors import InputError
 from inlay.files import atomic_path, claim_output
-from inlay.vectors import binary_file, storage, tensors, text_file
-from inlay.vectors.gather import broken_promise, refuse_infinite, rows_of
+from inlay.vectors import binary_file, tensors, text_file
+from inlay.vectors.gather import broken_promise, refuse_infinite_vectors
 from inlay.vectors.pieces import LONGEST, Pieces
 
 if TYPE_CHECKING:
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
 # V words, D dimensions
 
 _PICKLES = (".kv", ".model", ".pt", ".pth", ".pkl", ".pickle", ".npy", ".npz")
+_MARKS = (b"\x80", b"PK\x03\x04", b"PK\x05\x06")
+"""How pickles and archives begin."""
 _TEXT = (".txt", ".vec")
+_HALF_CHARACTER = re.compile("[\ud800-\udfff]")
 _LONGEST_HEADER = 64
 _FIRST_LINES = 1 << 18
 _FIRST_ENTRY = 1 << 22
@@ -51,7 +55,7 @@ def load(path: str | Path, *, verify: bool = True) -> "WordVectors":
         return tensors.read(path, verify=verify)
     if path.suffix == ".zip":
         raise InputError(f"{path}: an archive; unpack it, and give the file in it")
-    if path.suffix in _PICKLES or beginning[:1] == b"\x80" or beginning[:2] == b"PK":
+    if path.suffix in _PICKLES or beginning.startswith(_MARKS):
         raise InputError(
             f"{path}: a pickle or archive can run code when read, so it is refused; "
             "write the vectors with gensim's save_word2vec_format or as .safetensors"
@@ -117,15 +121,18 @@ def save(vectors: "WordVectors", path: str | Path, *, format: str | None = None,
         known = ", ".join(dict.fromkeys(name for name, _ in _WRITERS))
         way_out = f"its suffix is {' or '.join(suffixes)}" if suffixes else f"the formats are {known}"
         raise InputError(f"{path}: format={format!r} does not fit; {way_out}")
+    writer = _WRITERS[format, path.suffix]
+    if 0 in vectors.table.shape:
+        raise InputError(f"{path}: {vectors!r}; a file holds a word and a number at least")
     if path.suffix != ".safetensors":
         for word in vectors.words:
             if not word or word.split() != [word]:
                 raise InputError(f"{path}: {word!r} is empty or holds white space; only .safetensors can keep it")
-    refuse_infinite(path, storage.blocks(vectors.table), rows_of("matrix", vectors.words))
-    if vectors.context is not None:
-        refuse_infinite(path, [(0, vectors.context)], rows_of("context", vectors.words))
+            if writer is not _save_fasttext and _HALF_CHARACTER.search(word):
+                raise InputError(f"{path}: {word!r} holds half a character, which UTF-8 cannot write; leave it out")
+    refuse_infinite_vectors(path, vectors)
     with atomic_path(path) as temporary:
-        _WRITERS[format, path.suffix](vectors, temporary)
+        writer(vectors, temporary)
 
 
 def claim(path: str | Path, *, force: bool) -> Path:

@@ -1,13 +1,14 @@
 """What the readers of text and binary files share: rows gathered as they are found, words decoded, faults placed."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inlay.errors import InputError
+from inlay.vectors import storage
 from inlay.vectors.wordvectors import WordVectors
 
 # V words, D dimensions
@@ -71,9 +72,13 @@ def broken_promise(path: Path, n_words: int, dim: int, size: int) -> InputError:
     )
 
 
-def rows_of(name: str, words: Sequence[str]) -> Where:
-    """Names a row of a table by its word."""
-    return lambda row: f"{name} of {words[row]!r}"
+def refuse_infinite_vectors(path: Path, vectors: WordVectors) -> None:
+    """Raise an InputError that names the first row with a NaN or an infinity in any table of the vectors."""
+    refuse_infinite(path, storage.blocks(vectors.table), lambda row: f"matrix of {vectors.words[row]!r}")
+    if vectors.context is not None:
+        refuse_infinite(path, [(0, vectors.context)], lambda row: f"context of {vectors.words[row]!r}")
+    if vectors.subwords is not None:
+        refuse_infinite(path, [(0, vectors.subwords.inputs)], lambda row: f"row {row} of the n-grams")
 
 
 def refuse_infinite(path: Path, blocks: Iterable[tuple[int, NDArray]], where: Where) -> None:

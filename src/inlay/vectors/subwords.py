@@ -154,7 +154,7 @@ def ngram_rows(
 def check_sizes(min_n: int, max_n: int, buckets: int) -> None:
     """Raise an InputError for lengths of n-grams, or a number of buckets, that no table can have."""
     rules = [
-        ("min_n", min_n, min_n >= 0, "must not be negative; 3 is usual, 1 for Chinese"),
+        ("min_n", min_n, 0 <= min_n < 1 << 31, "must lie between 0 and 2,147,483,647; 3 is usual, 1 for Chinese"),
         ("max_n", max_n, 0 <= max_n <= LONGEST, f"must lie between 0 (no n-grams) and {LONGEST}; 6 is usual"),
         ("buckets", buckets, (1 if max_n else 0) <= buckets < 1 << 31, "must lie between 1 and 2,147,483,647"),
     ]

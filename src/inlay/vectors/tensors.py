@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inlay.errors import InputError
-from inlay.vectors import storage
-from inlay.vectors.gather import refuse_infinite, rows_of
+from inlay.vectors.gather import refuse_infinite_vectors
 from inlay.vectors.storage import Full, Half, Int8, Table
 from inlay.vectors.words import Words
 
@@ -98,11 +97,7 @@ def read(path: Path, *, verify: bool) -> "WordVectors":
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     if verify:
-        refuse_infinite(path, storage.blocks(vectors.table), rows_of("matrix", words))
-        if vectors.context is not None:
-            refuse_infinite(path, [(0, vectors.context)], rows_of("context", words))
-        if vectors.subwords is not None:
-            refuse_infinite(path, [(0, vectors.subwords.inputs)], lambda row: f"row {row} of the n-grams")
+        refuse_infinite_vectors(path, vectors)
     if "norms" in tensors:
         vectors.norms = tensors["norms"]
     return vectors
@@ -131,7 +126,7 @@ def _write_tensors(path: Path, tensors: dict[str, NDArray], metadata: dict[str, 
 
 
 def _map_tensors(path: Path) -> tuple[dict[str, NDArray], dict[str, str]]:
-    """(tensors, metadata) of a file, memory-mapped; tensors of unknown types are left out."""
+    """(tensors, metadata) of a file, memory-mapped; what is neither of our names nor types is left out."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -149,6 +144,8 @@ def _map_tensors(path: Path) -> tuple[dict[str, NDArray], dict[str, str]]:
         if entry["dtype"] in _DTYPES:
             begin, end = (8 + size + offset for offset in entry["data_offsets"])
             tensors[name] = np.asarray(whole[begin:end]).view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
+        elif name in _KINDS:
+            raise _wrong_kind(path, name, f"{entry['dtype']} {tuple(entry['shape'])}")
     return tensors, metadata
 
 
@@ -161,12 +158,15 @@ def _refuse_other_kinds(path: Path, tensors: dict[str, NDArray]) -> None:
         if table is None:
             continue
         if _CODES.get(table.dtype) not in codes or table.ndim != n_dims:
-            kinds = " or ".join(_DTYPES[code].name for code in codes)
-            raise InputError(
-                f"{path}: {name!r} must be {kinds} with {n_dims} dimensions, not {table.dtype} {table.shape}"
-            )
-        if 0 in table.shape and name != "words":
+            raise _wrong_kind(path, name, f"{table.dtype} {table.shape}")
+        if 0 in table.shape and name not in ("words", "met"):  # words may be empty, and no n-gram may have been met
             raise InputError(f"{path}: {name!r} has the shape {table.shape}; it must hold a word and a number at least")
+
+
+def _wrong_kind(path: Path, name: str, found: str) -> InputError:
+    codes, n_dims = _KINDS[name]
+    kinds = " or ".join(_DTYPES[code].name for code in codes)
+    return InputError(f"{path}: {name!r} must be {kinds} with {n_dims} dimensions, not {found}")
 
 
 def _words(path: Path, tensors: dict[str, NDArray]) -> Sequence[str]:

@@ -58,7 +58,7 @@ def _numbers_at_end(line: bytes) -> int:
     n, fields = 0, line.split()
     for field in reversed(fields[1:]):
         try:
-            float(field)
+            _number(field)
         except ValueError:
             break
         n += 1
@@ -103,10 +103,10 @@ def _read_lines(found: Gathered, text: NDArray[np.uint8], at: int, rows: int) ->
     dim = matrix.shape[1]
     result, at, row, column = read_rows(text, at, 0, 0, spans, matrix)
     while result == NOT_A_NUMBER:  # or one with so many digits that Python must read it, or more of a word
-        field = re.split(rb"[ \t\r\n]", text[at : at + 400].tobytes(), maxsplit=1)[0]  # the kernel's white space
+        field = _field(text, at)
         try:
             with np.errstate(over="ignore"):  # infinity is refused with its line, when all is read
-                matrix[row, column] = float(field)
+                matrix[row, column] = _number(field)
             column += 1
         except (ValueError, OverflowError):
             if column > 0 or not field:
@@ -121,6 +121,21 @@ def _read_lines(found: Gathered, text: NDArray[np.uint8], at: int, rows: int) ->
         raise InputError(f"{path} {place}: more than {dim} numbers; {dim} must stand there")
     found.took(text, spans[:row])
     return at
+
+
+def _field(text: NDArray[np.uint8], at: int) -> bytes:
+    """What stands from `at` on before the kernel's white space."""
+    size = 64
+    while not (end := re.search(rb"[ \t\r\n]", text[at : at + size].tobytes())) and at + size < len(text):
+        size *= 4
+    return text[at : at + (end.start() if end else size)].tobytes()
+
+
+def _number(field: bytes) -> float:
+    """The number that the field is; ValueError where it is none: `1_0` is one to Python alone."""
+    if b"_" in field:
+        raise ValueError
+    return float(field)
 
 
 def _end(data: NDArray[np.uint8], last: bool) -> int:

@@ -35,7 +35,9 @@ class Words(Sequence[str]):
         try:
             parts = [word.encode() for word in words]
         except UnicodeEncodeError as error:
-            raise InputError(f"the word {error.object!r} holds a lone surrogate, which no file can keep") from None
+            raise InputError(
+                f"the word {error.object!r} holds a lone surrogate, which UTF-8 cannot write; leave it out"
+            ) from None
         offsets = np.zeros(len(parts) + 1, np.int64)
         np.cumsum([len(part) for part in parts], out=offsets[1:])
         return cls(np.frombuffer(b"".join(parts), np.uint8), offsets)
