@@ -3,13 +3,15 @@
 A `console` block holds commands after `$ ` and what they print to stdout and stderr: every line must come out as it
 stands but for its figures, which differ between machines; `…` stands for the rest of a line, `...` for lines left out.
 What is found in python-docs depends on the packages installed: there, only lines without figures are compared. All
-documents run in one folder, in order, and a command that two documents share runs once.
+documents run in one folder, in order, and a command that two documents share runs once. A plain `inlay …` runs in this
+process, since most commands take less time than Python takes to start; what needs a shell runs in one.
 """
 
 import contextlib
 import io
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -17,12 +19,15 @@ from pathlib import Path
 
 import pytest
 
+from inlay.cli import run
+
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(
     [*ROOT.glob("README*.md"), *(ROOT / "docs").glob("*.md")],
     key=lambda path: (not path.name.startswith("README"), path),
 )
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```", re.M | re.S)
+_SHELL = re.compile(r"^(?!inlay )|[|<>;]")
 _PAIRS = [path for path in DOCUMENTS if not path.name.endswith(".zh-CN.md")]
 
 
@@ -45,6 +50,7 @@ def test_every_block_runs_and_prints_what_it_says(
     document: Path, folder: Path, ran: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
+    monkeypatch.setenv("COLUMNS", "120")
     names: dict[str, object] = {}
     for kind, block in _BLOCK.findall(document.read_text(encoding="utf-8")):
         if kind == "console":
@@ -89,17 +95,24 @@ def _commands(block: str) -> list[tuple[str, list[str]]]:
 
 
 def _run(command: str) -> str:
+    code, printed = _run_shell(command) if _SHELL.search(command) else _run_here(command)
+    assert code == 0, f"$ {command}\n{printed}"
+    return printed
+
+
+def _run_here(command: str) -> tuple[int, str]:
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        code = run(shlex.split(command)[1:])
+    return code, printed.getvalue()
+
+
+def _run_shell(command: str) -> tuple[int, str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        command,
-        shell=True,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        env=os.environ | {"PATH": path, "COLUMNS": "120"},
+        command, shell=True, capture_output=True, text=True, timeout=600, env=os.environ | {"PATH": path}
     )
-    assert done.returncode == 0, f"$ {command}\n{done.stderr}"
-    return done.stdout + done.stderr
+    return done.returncode, done.stdout + done.stderr
 
 
 def _compare(expected: list[str], printed: str, command: str) -> None:
