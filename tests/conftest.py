@@ -1,9 +1,11 @@
 """What tests share: the real data (the folder named by INLAY_DATA, or they are skipped), and one small fitted model."""
 
+import io
 import json
 import os
 import random
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,6 +82,16 @@ def beir(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "qrels").mkdir()
     (folder / "qrels" / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq0\td1\t1\nq1\td10\t1\nq2\td0\t1\n")
     return folder
+
+
+@pytest.fixture
+def piped(monkeypatch: pytest.MonkeyPatch) -> Callable[[bytes], None]:
+    """A function that puts these bytes on stdin."""
+
+    def put(data: bytes) -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="ascii"))
+
+    return put
 
 
 @pytest.fixture

@@ -131,7 +131,8 @@ def _build(cls: Any, tree: Mapping[Any, Any], path: str) -> Any:
     assert "kind" not in known, f"{cls.__name__}: a field cannot be called kind"
     for key in tree:
         if key not in known and key != "kind":
-            raise InputError(f"unknown key {_join(path, key)!r} for {cls.__name__}{did_you_mean(str(key), known)}")
+            way_out = did_you_mean(str(key), known) if known else ", which has no settings; leave it out"
+            raise InputError(f"unknown key {_join(path, key)!r} for {cls.__name__}{way_out}")
     needed = [name for name, f in known.items() if f.default is MISSING and f.default_factory is MISSING]
     if absent := [_join(path, name) for name in needed if name not in tree]:
         raise InputError(f"{cls.__name__} needs {', '.join(map(repr, absent))}, which has no default")

@@ -108,6 +108,11 @@ def resumable(way_out: str) -> Iterator[None]:
         raise Interrupted(way_out) from None
 
 
+def as_utf8(word: str) -> str:
+    """A word of the command line as its bytes say it in UTF-8, where the locale could not read them."""
+    return word.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+
+
 def language_of(lang: str, texts: Callable[[], Iterator[str]]) -> str:
     """The language given, or that of the texts where it is `auto`."""
     from inlay.text.words import language

@@ -1,12 +1,13 @@
 """Asking word vectors: `inlay vectors neighbours`, `analogy`, `similarity` and `odd`."""
 
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from inlay.commands import show
-from inlay.commands.options import Json, K, Vectors
+from inlay.commands.options import Json, K, Vectors, as_utf8
 from inlay.commands.stdin import lines
 from inlay.errors import InputError
 from inlay.live import say
@@ -40,17 +41,19 @@ def neighbours(
     inlay vectors neighbours vectors.safetensors king "king - man + woman"
     inlay vectors neighbours vectors.bin - -k 5 --json < words.txt
     """
+    from inlay.vectors.arithmetic import parse_sum
+
     vectors, policy = _loaded(file)
     alone = len(words) == 1 and words != ["-"]
-    for word in lines("words") if words == ["-"] else words:
+    for word in lines("words") if words == ["-"] else map(as_utf8, words):
         if not word:
             if words == ["-"]:
                 continue  # an empty line between two words
             raise InputError("the word is empty; give one")
         is_sum = word not in vectors and any(sign in f" {word}" for sign in _PROBABLY_A_SUM)
-        if not is_sum:
-            _note_unseen(vectors, [word])
-        found = vectors.solve(word if is_sum else {word: 1.0}, k, policy)
+        weights = parse_sum(word) if is_sum else {word: 1.0}
+        note_unseen(vectors, weights)
+        found = vectors.solve(weights, k, policy)
         if json and alone:
             show.tree(_answers(found))
         elif json:
@@ -82,7 +85,8 @@ def analogy(
     from inlay.vectors.analogy import ThreeCosAdd, ThreeCosMul
 
     vectors, policy = _loaded(file)
-    _note_unseen(vectors, [a, b, c])
+    a, b, c = map(as_utf8, (a, b, c))
+    note_unseen(vectors, [a, b, c])
     found = vectors.analogy(a, b, c, k, method=ThreeCosMul() if method == "mul" else ThreeCosAdd(), unseen=policy)
     if json:
         show.tree(_answers(found))
@@ -105,7 +109,8 @@ def similarity(
     inlay vectors similarity vectors.txt 猫 狗 --json
     """
     vectors, policy = _loaded(file)
-    _note_unseen(vectors, [a, b])
+    a, b = map(as_utf8, (a, b))
+    note_unseen(vectors, [a, b])
     cosine = vectors.similarity(a, b, unseen=policy)
     if json:
         show.tree({"a": a, "b": b, "similarity": cosine})
@@ -126,8 +131,10 @@ def odd(
     inlay vectors odd vectors.safetensors bread butter cheese monday
     inlay vectors odd vectors.txt 猫 狗 汽车 --json
     """
-    vectors, _ = _loaded(file)
-    found = vectors.doesnt_match(words)
+    vectors, policy = _loaded(file)
+    words = list(map(as_utf8, words))
+    note_unseen(vectors, words)
+    found = vectors.doesnt_match(words, policy)
     if json:
         show.tree({"words": words, "odd": found})
     else:
@@ -143,11 +150,19 @@ def _loaded(file: Any) -> "tuple[WordVectors, Unseen]":
     return vectors, Refuse() if vectors.subwords is None else NGrams()
 
 
-def _note_unseen(vectors: "WordVectors", words: list[str]) -> None:
-    if vectors.subwords is not None:
-        for word in dict.fromkeys(words):
-            if word not in vectors:
-                say(f"note: {word!r} is not among the {len(vectors):,} words; its n-grams answer for it")
+def note_unseen(vectors: "WordVectors", words: Iterable[str]) -> None:
+    """Say for which words their n-grams answer; InputError for one whose n-grams know nothing."""
+    if vectors.subwords is None:
+        return
+    for word in dict.fromkeys(words):
+        if word in vectors:
+            continue
+        if not vectors.subwords.vector(word).any():
+            raise InputError(
+                f"{word!r} is not among the {len(vectors):,} words, and the training met none of its n-grams; "
+                "give another word"
+            )
+        say(f"note: {word!r} is not among the {len(vectors):,} words; its n-grams answer for it")
 
 
 def _answers(found: list[tuple[str, float]]) -> list[dict[str, Any]]:

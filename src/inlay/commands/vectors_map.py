@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 import typer
 
 from inlay.commands import show
-from inlay.commands.options import Force, Json, Seed, Vectors
+from inlay.commands.options import Force, Json, Seed, Vectors, as_utf8
+from inlay.commands.vectors import note_unseen
 from inlay.errors import InputError
 from inlay.live import say
 
@@ -44,9 +45,12 @@ def draw_map(
     if words is not None and top is not None:
         raise InputError("--words and --top are two ways to choose; give one of them")
     claim(out, force=force)
-    chosen = None if words is None else [word for word in map(str.strip, words.replace("，", ",").split(",")) if word]
+    listed = None if words is None else as_utf8(words).replace("，", ",").split(",")
+    chosen = None if listed is None else [word for word in map(str.strip, listed) if word]
+    vectors = WordVectors.load(file)
+    note_unseen(vectors, chosen or ())
     found = lay_out(
-        WordVectors.load(file),
+        vectors,
         chosen,
         top=300 if top is None else top,
         method=Pca() if method == "pca" else Tsne(seed=seed),

@@ -3,6 +3,7 @@
 import contextlib
 import sys
 from collections.abc import Callable, Container, Iterator
+from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -123,7 +124,7 @@ def train(
     flags |= {"model.kind": _MODELS[model] if model else None, "output.words": negative, "phrases.passes": phrases}
     given = {key: value for key, value in flags.items() if value is not None}
     trainer, joined = _settings(kind, {"dim": start.vectors.dim} if start else {}, config, assign, given)
-    source = _files(sources, lang) if lines else _sentences(sources, corpus, lang)
+    source = _files(sources, corpus, lang) if lines else _sentences(sources, corpus, lang)
     known = start.vectors.index if go_on and start else ()
     encoded = _read(source, trainer, joined, known)
     more = {"checkpoint": checkpoint} if checkpoint else {}
@@ -158,21 +159,40 @@ def _settings(
     from inlay.vectors.phrases import Phrases
 
     cls = getattr(import_module(f"inlay.vectors.{kind}"), _CONFIGS[kind])
-    tree = usual | (load_yaml(dict[str, Any], file) if file else {})
-    changes = parse_assignments(assignments) | flags
     for key, name in (("model.kind", "model"), ("output.words", "negative")):
         if kind == "glove" and key in flags:
             raise InputError(f"glove has no {name}; leave out --{name}, or take --kind word2vec or fasttext")
-    apart = "phrases" in tree or any(key.split(".")[0] == "phrases" for key in changes)
-    joined = {key.partition(".")[2] or key: value for key, value in changes.items() if key.split(".")[0] == "phrases"}
-    own = {key: value for key, value in changes.items() if key.split(".")[0] != "phrases"}
-    found = override(from_tree(cls, {key: value for key, value in tree.items() if key != "phrases"}), own)
-    return found, override(from_tree(Phrases, tree.get("phrases") or {}), joined) if apart else None
+    found, joined = from_tree(cls, usual), from_tree(dict[str, Phrases], {})
+    if file:
+        own, apart = _parted(load_yaml(dict[str, Any], file))
+        if own.get("kind") != cls.__name__ and own.get("kind") in _CONFIGS.values():
+            raise InputError(f"{file}: the settings are of {own['kind']}, not of --kind {kind}; give the same in both")
+        try:
+            found, joined = from_tree(cls, usual | own), from_tree(dict[str, Phrases], apart)
+        except InputError as error:
+            raise InputError(f"{file}: {error}") from None
+    own, apart = _parted(parse_assignments(assignments))
+    found = override(found, own)
+    own, more = _parted(flags)
+    if "output.words" in own and not hasattr(found.output, "words"):
+        raise InputError("--negative counts noise words, and output.kind=Hierarchical has none; leave out one of them")
+    changes = apart | more
+    usual_phrases = {"phrases": Phrases()} if changes else {}
+    return override(found, own), override(usual_phrases | joined, changes, dict[str, Phrases]).get("phrases")
 
 
-def _files(sources: list[str], lang: str) -> "LineFiles":
+def _parted(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The settings of the training, and those of the phrases."""
+    own = {key: value for key, value in settings.items() if key.split(".")[0] != "phrases"}
+    return own, {key: value for key, value in settings.items() if key not in own}
+
+
+def _files(sources: list[str], corpus: CorpusConfig, lang: str) -> "LineFiles":
     from inlay.vectors.vocabulary import LineFiles
 
+    if said := [field.name for field in fields(corpus) if getattr(corpus, field.name) != field.default]:
+        flag = f"--{said[0].replace('_', '-')}"
+        raise InputError(f"{flag} is about documents, and with --lines there are only words; give one of them")
     if lang != "auto":
         raise InputError(f"--lang {lang} cuts text into words, and with --lines the text is cut already; give one")
     if sources.count("-") > 1:

@@ -43,7 +43,7 @@ def read(path: str | Path) -> FastTextFile:
     """
     path = Path(path)
     if not path.is_file():
-        raise InputError(f"{path}: no such fastText model")
+        raise InputError(f"{path}: {'is a folder; name the file in it' if path.is_dir() else 'no such fastText model'}")
     if path.stat().st_size < 8:
         raise InputError(f"{path}: {path.stat().st_size} bytes are no fastText model")
     with open(path, "rb") as file:

@@ -186,11 +186,11 @@ class WordVectors:
         given = self._lookup([a, b, c], unseen)[None]
         return self._named(*answers(self, given, k, method=method, without=self._known([a, b, c])))
 
-    def doesnt_match(self, words: Sequence[str]) -> str:
+    def doesnt_match(self, words: Sequence[str], unseen: Unseen = _REFUSE) -> str:
         """The word that is farthest by cosine from the mean of them all, each of length 1."""
         if len(words) < 3:
             raise InputError(f"{len(words)} words are too few to tell one from the others; give three or more")
-        units = self._units(words, _REFUSE)
+        units = self._units(words, unseen)
         return words[int((units @ units.mean(axis=0)).argmin())]
 
     def nearest(
@@ -254,7 +254,7 @@ class WordVectors:
     def _row(self, word: str, way_out: str = "") -> int:
         row = self.index.get(word)
         if row is None:
-            raise InputError(f"{word!r} is not among the {len(self)} words{self._guess(word) or way_out}")
+            raise InputError(f"{word!r} is not among the {len(self):,} words{self._guess(word) or way_out}")
         return row
 
     def _guess(self, word: str) -> str:
