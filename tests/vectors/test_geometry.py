@@ -86,6 +86,8 @@ def test_the_rotation_is_that_of_scipy_over_the_shared_words():
 def test_spaces_that_cannot_be_aligned_are_refused():
     with pytest.raises(InputError, match="12 and 5 dimensions cannot be aligned"):
         align(space(), space(dim=5))
+    with pytest.raises(InputError, match="5 dimensions. cannot be turned by a rotation of 12 dimensions"):
+        align(space(), space(seed=1)).apply(space(dim=5))
     with pytest.raises(InputError, match="0 shared words are too few for a rotation in 12"):
         align(space(), space(name="other"))
     with pytest.raises(InputError, match="top=0 must be at least 1"):

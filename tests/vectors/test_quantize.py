@@ -1,6 +1,7 @@
 """Quantised classifiers: small, nearly as good, and read by fastText."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from inlay.errors import InputError
 from inlay.vectors.classifier import Classifier
 from inlay.vectors.product import quantize as quantize_matrix
-from inlay.vectors.quantize import Quantization, quantize
+from inlay.vectors.quantize import Quantization, file_size, quantize, quantize_into
 from inlay.vectors.supervised import OneVsAll, Supervised, train
 
 
@@ -111,6 +112,23 @@ def test_smaller_parts_are_more_exact() -> None:
     ]
     assert errors == sorted(errors)
     assert errors[1] < 0.02
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2, 900])
+def test_a_classifier_of_n_grams_alone_can_be_made_to_fit(rows: int, large: Classifier) -> None:
+    n_words = len(large.model.words)
+    inputs = np.array(large.model.inputs[n_words:])
+    inputs[np.flatnonzero(inputs.any(axis=1))[rows:]] = 0
+    grams = Classifier(replace(large.model, words=[], counts=large.model.counts[n_words:], inputs=inputs))
+    if not rows:
+        with pytest.raises(InputError, match="all vectors of this classifier are zero"):
+            quantize_into(grams, 1e6)
+        return
+    assert len(quantize_into(grams, 1e6).model.inputs) == rows
+    small = quantize_into(grams, 25_000)
+    room = 25_000 - file_size(small.model)
+    assert room >= 0
+    assert len(small.model.inputs) == rows or room < 14  # bytes of one more
 
 
 def test_what_cannot_be_is_refused(large: Classifier, source: tuple[list[str], list[str]]) -> None:

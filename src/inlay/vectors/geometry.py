@@ -60,7 +60,12 @@ class Alignment:
     """The same after the rotation."""
 
     def apply(self, vectors: WordVectors) -> WordVectors:
-        """The vectors of the first space, with context and n-grams, where the second has them."""
+        """The vectors of the first space, with context and n-grams, where the second has them.
+
+        InputError for vectors of other dimensions.
+        """
+        if vectors.dim != len(self.rotation):
+            raise InputError(f"{vectors!r} cannot be turned by a rotation of {len(self.rotation)} dimensions")
         turned = _mapped(vectors, lambda rows: rows @ self.rotation)
         context = None if vectors.context is None else vectors.context @ self.rotation
         return WordVectors(turned.words, turned.table, turned.counts, context, turned.subwords)
@@ -139,10 +144,15 @@ def _units(vectors: WordVectors, words: list[str]) -> NDArray[np.float32]:
 
 def _mapped(vectors: WordVectors, move: Map) -> WordVectors:
     """The words with every vector moved, and the n-grams with them; without the context."""
-    matrix = np.empty(vectors.table.shape, np.float32)
-    for first, block in storage.blocks(vectors.table):
-        matrix[first : first + len(block)] = move(block)
     subwords = vectors.subwords
     if subwords is not None:
-        subwords = replace(subwords, inputs=move(subwords.inputs))
-    return WordVectors(vectors.words, matrix, vectors.counts, subwords=subwords)
+        subwords = replace(subwords, inputs=_moved(Full(subwords.inputs), move))
+    return WordVectors(vectors.words, _moved(vectors.table, move), vectors.counts, subwords=subwords)
+
+
+def _moved(table: storage.Table, move: Map) -> NDArray[np.float32]:
+    """(V, D) all rows moved, a block at a time: n-grams have tables of gigabytes."""
+    moved = np.empty(table.shape, np.float32)
+    for first, block in storage.blocks(table):
+        moved[first : first + len(block)] = move(block)
+    return moved

@@ -89,13 +89,14 @@ def quantize_into(classifier: Classifier, size: float, config: Quantization = Qu
     model = classifier.model
     if isinstance(model.inputs, Quantized):
         raise _already()
-    ranked, n_words = _ranked(model), len(model.words)
+    ranked = _ranked(model)
     spelt = np.array([len(word.encode("utf-8", "surrogateescape")) + 10 for word in model.words], np.int64)
-    costs = np.where(ranked < n_words, spelt[np.minimum(ranked, n_words - 1)], 8)  # in the dictionary
+    costs, is_word = np.full(len(ranked), 8), ranked < len(spelt)  # in the dictionary, or among the n-grams
+    costs[is_word] = spelt[ranked[is_word]]
     costs = np.cumsum(costs + -(-model.args.dim // config.part) + config.by_norm)
     nothing = quantize(Classifier(_kept(model, ranked[:1])), config)
     cutoff = int(np.searchsorted(costs - costs[0], size - file_size(nothing.model), side="right"))
-    if cutoff < 2:
+    if cutoff < min(2, len(ranked)):
         raise InputError(f"no classifier of dim={model.args.dim} fits into {size / 1e6:g} MB; take a smaller dim")
     return quantize(classifier, replace(config, cutoff=min(cutoff, config.cutoff or cutoff)))
 
@@ -134,6 +135,8 @@ def _ranked(model: FastTextFile) -> NDArray[np.int64]:
     )
     norms[[row for row, word in enumerate(model.words) if word == END_OF_SENTENCE]] = np.inf
     left = np.flatnonzero(norms > 0)
+    if not len(left):
+        raise InputError("all vectors of this classifier are zero, so that nothing of it can be quantised; train it")
     return left[np.argsort(-norms[left], kind="stable")]
 
 
