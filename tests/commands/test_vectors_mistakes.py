@@ -78,7 +78,10 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "map exists": (["map", "V", "--out", "M"], "exists; give another --out"),
     "map of no kind": (["map", "V", "--out", "x.gif"], "x.gif: a map is written as .png or .html"),
     "map of two": (["map", "V", "--out", "x.html", "--words", "king,man"], "from 3 to 5000 words, not 2"),
-    "map of nobody": (["map", "V", "--out", "x.html", "--words", "king,man,boy"], "'boy' is not among"),
+    "map of nobody": (
+        ["map", "V", "--out", "x.html", "--words", "king,man,boy"],
+        "'boy' is not among the 6 words(?!;)",
+    ),
     "two choices": (["map", "V", "--out", "x.html", "--words", "a,b,c", "--top", "3"], "two ways to choose"),
 }
 

@@ -127,8 +127,9 @@ def test_points_fill_the_frame_with_one_scale_and_y_growing_downwards() -> None:
     assert np.allclose(fit(np.zeros((3, 2)), 100, 80, 10), [50, 40])
 
 
-def test_a_chinese_character_is_wider() -> None:
-    assert width("猫") == 1 > width("c")
+@pytest.mark.parametrize("character", ["猫", "m", "W"])
+def test_a_wide_character_counts_for_more(character: str) -> None:
+    assert width(character) == 1 > width("c")
 
 
 # Pictures
@@ -185,6 +186,14 @@ def test_characters_that_no_font_has_are_never_drawn_as_boxes(
     with pytest.raises(InputError, match="no installed font has .*; install one .* or write .html"):
         draw(lay_out(made(prefix="猫"), [f"猫{n}" for n in range(4)]), tmp_path / "none.png")
     assert not (tmp_path / "none.png").exists()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_word_of_several_lines_or_with_control_characters_has_a_label_of_one_line(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    words = ["a\nb", "tab\there", "\x1b[31mred", "plain"]
+    vectors = WordVectors(words, np.eye(4, dtype=np.float32))
+    assert draw(lay_out(vectors, words), tmp_path / "x.png") == 4
 
 
 def test_the_last_resort_font_does_not_count() -> None:

@@ -8,6 +8,9 @@ from typing import Any
 
 Row = Sequence[object]
 
+# A word of a file may hold what breaks a line or steers a terminal.
+_ESCAPED = {code: repr(chr(code))[1:-1] for code in (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029)}
+
 
 def line(text: str = "") -> None:
     """Write one line of the result."""
@@ -78,7 +81,7 @@ def _cell(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
-    return f"{value:.3f}" if isinstance(value, float) else str(value)
+    return f"{value:.3f}" if isinstance(value, float) else str(value).translate(_ESCAPED)
 
 
 def _is_number(cell: str) -> bool:

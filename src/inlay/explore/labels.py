@@ -57,10 +57,11 @@ def place(
 
 def width(text: str) -> float:
     """About how wide a text is in a proportional font, in heights of that font."""
-    return sum(_SHARES.get(unicodedata.east_asian_width(character), 0.6) for character in text)
+    return sum(1.0 if _is_wide(character) else 0.6 for character in text)
 
 
-_SHARES = {"W": 1.0, "F": 1.0}
+def _is_wide(character: str) -> bool:
+    return character in "mwMW@%" or unicodedata.east_asian_width(character) in "WF"
 
 
 def _overlap(boxes: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from inlay.errors import InputError, missing_extra
 from inlay.files import atomic_path, claim_output
-from inlay.vectors.wordvectors import NGrams, Refuse, WordVectors
+from inlay.vectors.wordvectors import NGrams, WordVectors
 
 # N words of the map, D dimensions, C components
 
@@ -70,7 +70,7 @@ def lay_out(
         raise InputError(f"a map shows from 3 to {_MOST} words, not {len(shown) if top > 0 else top}; give others")
     if twice := [word for word, times in Counter(shown).items() if times > 1]:
         raise InputError(f"the word {twice[0]!r} stands twice; each word has one place on the map")
-    rows = vectors.rows(shown, NGrams() if vectors.subwords is not None else Refuse())
+    rows = np.stack([vectors[word] for word in shown]) if vectors.subwords is None else vectors.rows(shown, NGrams())
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     units = (rows / np.maximum(lengths, np.float32(1e-30))).astype(np.float64)
     points = components(units, 2) if isinstance(method, Pca) else _tsne(units, method)

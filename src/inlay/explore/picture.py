@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inlay.errors import InputError, missing_extra
+from inlay.evaluate.shown import text
 from inlay.explore.labels import fit, place
 from inlay.explore.map import WordMap
 from inlay.live import say
@@ -33,9 +34,10 @@ def draw_png(shown: WordMap, path: Path) -> int:
         from matplotlib.figure import Figure
     except ImportError:
         raise missing_extra("a .png", "matplotlib", "viz") from None
-    families, missing = _fonts({character for word in shown.words for character in word})
-    written = [not missing & set(word) for word in shown.words]
-    _report(shown.words, written, missing)
+    words = [text(word) for word in shown.words]
+    families, missing = _fonts({character for word in words for character in word})
+    written = [not missing & set(word) for word in words]
+    _report(words, written, missing)
 
     figure = Figure(figsize=_INCHES, dpi=_DPI, facecolor=_PAPER)
     canvas = FigureCanvasAgg(figure)
@@ -45,7 +47,7 @@ def draw_png(shown: WordMap, path: Path) -> int:
     size = 9.5 if n <= 150 else 8.0 if n <= 500 else 7.0
     labels = [
         figure.text(0, 0, word if has else "", family=families, fontsize=size, color=_INK, va="top", parse_math=False)
-        for word, has in zip(shown.words, written, strict=True)
+        for word, has in zip(words, written, strict=True)
     ]
     boxes = [label.get_window_extent(canvas.get_renderer()) for label in labels]
     sizes = np.array([(box.width + 2, box.height + 2) for box in boxes])
