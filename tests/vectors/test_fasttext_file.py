@@ -160,6 +160,13 @@ def test_what_the_format_cannot_hold_is_refused(words: list[str], value: float, 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("counts", [[3, -1], [2**62, 2**62]])
+def test_counts_that_cannot_be_read_again_are_refused(counts: list[int], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a count or the sum of all is negative, or above 9223372036854775807"):
+        write(from_vectors(WordVectors(["a", "b"], np.eye(2, dtype=np.float32), np.array(counts))), tmp_path / "x.bin")
+    assert not list(tmp_path.iterdir())
+
+
 def _changed(data: bytes, at: int, form: str, *values: float) -> bytes:
     return data[:at] + struct.pack(form, *values) + data[at + struct.calcsize(form) :]
 
@@ -188,6 +195,8 @@ SIZES, WORDS = 64, 92
         (WORDS, "<b", [0], "entry 1 .* is empty"),
         (WORDS + 5, "<q", [-4], "'king': a negative count"),
         (WORDS + 13, "<b", [1], "'king': not the kind"),
+        (WORDS + 42, "<q", [-1], r"the input matrix cannot have the shape \(-1, 4\)"),
+        (WORDS + 42, "<q", [1 << 60], "the input matrix: 18446744073709551616 bytes, but"),
     ],
 )
 def test_a_lie_is_named(grams: WordVectors, tmp_path: Path, at: int, form: str, values: list[float], rule: str) -> None:

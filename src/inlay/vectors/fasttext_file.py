@@ -73,13 +73,15 @@ def read(path: str | Path) -> FastTextFile:
 def write(model: FastTextFile, path: str | Path, *, force: bool = False) -> None:
     """Write the model atomically, in version 12; parts of a table that are zero take no room on the disk.
 
-    Raises InputError for a file that exists (without `force`), words that the format cannot hold, and numbers that are
-    not finite.
+    Raises InputError for a file that exists (without `force`), words and counts that the format cannot hold, and
+    numbers that are not finite.
     """
     path = claim_output(path, force=force)
     entries = [_spell(word, path) for word in (*model.words, *model.labels)]
     if len(model.counts) != len(entries):
         raise InputError(f"{path}: {len(entries)} words and labels need as many counts, not {len(model.counts)}")
+    if min(model.tokens, int(model.counts.min(initial=0))) < 0:
+        raise InputError(f"{path}: a count or the sum of all is negative, or above {2**63 - 1}; leave the counts out")
     check(model, path)
     n_pruned = -1 if model.pruned is None else len(model.pruned)
     args = [int(value) for value in list(vars(model.args).values())[:-1]]
@@ -130,7 +132,7 @@ class _Reader:
     def array(self, dtype: str, shape: tuple[int, ...], what: str) -> NDArray:
         """The array that begins here, mapped; a negative shape is an error."""
         if min(shape) < 0:
-            raise self.error(f"{what} of shape {shape}")
+            raise self.error(f"{what} cannot have the shape {shape}")
         begin = self.need(math.prod(shape) * np.dtype(dtype).itemsize, what)
         return np.frombuffer(self.data, dtype, math.prod(shape), begin).reshape(shape)
 
@@ -186,7 +188,7 @@ def _dictionary(at: _Reader) -> tuple[list[str], list[str], NDArray[np.int64], i
 
 def _dense(at: _Reader, name: str) -> NDArray[np.float32]:
     shape = at.take(_DENSE, f"the size of the {name} matrix")
-    return at.array("<f4", shape, f"the {name} matrix of shape {shape}")
+    return at.array("<f4", shape, f"the {name} matrix")
 
 
 def _quantized(at: _Reader, name: str) -> Quantized:
