@@ -72,7 +72,7 @@ def word2vec() -> str:
     rows = {
         "D=100, CPU s": "skip-gram, 3 epochs, CPU s",
         "CBOW D=100, CPU s": "CBOW, 3 epochs, CPU s",
-        "hierarchical D=100, CPU s": "skip-gram with hierarchical softmax, 3 epochs, CPU s",
+        "hierarchical D=100, CPU s": "skip-gram with hierarchical softmax, 1 epoch, CPU s",
         "count and encode, CPU s": "count and encode the text, CPU s",
         "load text vectors, CPU s": "load 100,000 × 300 from text, CPU s",
         "peak memory, MB": "peak memory, MB",
@@ -90,7 +90,7 @@ def word2vec_costs() -> str:
         "D=300 on a part, CPU s": "skip-gram, D=300, 1 epoch of a part",
         "CBOW D=100, CPU s": "CBOW, D=100, 3 epochs",
         "CBOW D=300 on a part, CPU s": "CBOW, D=300, 1 epoch of a part",
-        "hierarchical D=100, CPU s": "skip-gram, hierarchical, D=100, 3 epochs",
+        "hierarchical D=100, CPU s": "skip-gram, hierarchical, D=100, 1 epoch",
         "hierarchical D=300 on a part, CPU s": "skip-gram, hierarchical, D=300, 1 epoch of a part",
         "CBOW hierarchical on a part, CPU s": "CBOW, hierarchical, D=100, 3 epochs of a part",
         "noise per pair D=100, CPU s": "skip-gram, noise for each pair, D=100, 3 epochs",

@@ -25,7 +25,7 @@ PARTS = {
     "wide": "skip-gram, D=300, a part, 1 epoch",
     "cbow": "CBOW, D=100, the whole text, 3 epochs",
     "cbow-wide": "CBOW, D=300, a part, 1 epoch",
-    "hs": "skip-gram with hierarchical softmax, D=100, the whole text, 3 epochs",
+    "hs": "skip-gram with hierarchical softmax, D=100, the whole text, 1 epoch",
     "hs-wide": "skip-gram with hierarchical softmax, D=300, a part, 1 epoch",
     "cbow-hs": "CBOW with hierarchical softmax, D=100, a part, 3 epochs",
     "pair": "skip-gram, noise for each pair, D=100, the whole text, 3 epochs; inlay alone",
@@ -56,7 +56,7 @@ def plan(quick: bool) -> Iterator[tuple[str, Job]]:
         "wide": part,
         "cbow": {**whole, "kind": "cbow"},
         "cbow-wide": {**part, "kind": "cbow"},
-        "hs": {**whole, "kind": "skip-gram hs"},
+        "hs": {**whole, "kind": "skip-gram hs", "epochs": 1},
         "hs-wide": {**part, "kind": "skip-gram hs"},
         "cbow-hs": {**whole, "text": "part", "kind": "cbow hs"},
         "pair": {**whole, "kind": "skip-gram per pair", "tool": "inlay"},
@@ -279,7 +279,7 @@ COMPARISON = Comparison(
     texts={
         "english": lambda path, quick: english(path, 20_000 if quick else None),
         "part": lambda path, quick: english(path, 10_000 if quick else 70_000),
-        "chinese": lambda path, quick: chinese(path, 20_000 if quick else None),
+        "chinese": lambda path, quick: chinese(path, 20_000 if quick else 400_000),
     },
     warm_up=[
         {
