@@ -78,7 +78,10 @@ class WordVectors:
         return load(path, verify=verify)
 
     def save(self, path: str | Path, *, format: str | None = None, force: bool = False) -> None:
-        """Write .safetensors (everything), .txt/.vec or .bin (words and matrix); see `inlay.vectors.formats`."""
+        """Write .safetensors (everything), .txt/.vec (words and matrix), or .bin (with n-grams, where there are any).
+
+        See `inlay.vectors.formats`.
+        """
         from inlay.vectors.formats import save
 
         save(self, path, format=format, force=force)
