@@ -161,6 +161,7 @@ ENDS: list[tuple[BaseException, int, str]] = [
     (PermissionError(13, "Permission denied", "a/b"), 1, "error: a/b: permission denied"),
     (IsADirectoryError(21, "Is a directory", "a"), 1, "error: a: is a directory"),
     (OSError(28, "No space left on device", "a"), 1, "error: a: the disk is full; free some space"),
+    (OSError(27, "File too large"), 1, "error: a file grows larger than this account may write; see ulimit -f"),
     (MemoryError(), 1, "error: out of memory; give less text at a time, or free some memory"),
     (
         KeyError("x"),

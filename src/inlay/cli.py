@@ -111,6 +111,8 @@ def _judge(error: BaseException) -> tuple[int, str]:
         return 1, ""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return 1, f"{error.filename or 'stdout'}: the disk is full; free some space"
+    if isinstance(error, OSError) and error.errno == errno.EFBIG:
+        return 1, f"{error.filename or 'a file'} grows larger than this account may write; see ulimit -f"
     if isinstance(error, OSError) and error.filename is not None:
         return 1, f"{os.fsdecode(error.filename)}: {(error.strerror or str(error)).lower()}"
     if isinstance(error, MemoryError):

@@ -63,7 +63,7 @@ def test_a_table_shows_how_many_questions_could_be_asked(
     ("arguments", "expected"),
     [
         (["--on", "wordsim-e"], "wordsim-e: no such file, and no set of questions; did you mean 'wordsim-en'"),
-        (["--on", "QUESTIONS", "--top", "0"], "restrict=0 must be at least 1"),
+        (["--on", "QUESTIONS", "--top", "0"], "--top 0 must be at least 1"),
         (["--on", "QUESTIONS", "--ngrams"], "no n-grams in it, as --ngrams needs"),
         (["--on", "ENGLISH"], "know the words of no question"),
     ],

@@ -137,6 +137,16 @@ def test_training_goes_on_and_new_words_join(lines: Path, tmp_path: Path, ask: A
     assert after.counts[after.index["cat"]] == before.counts[before.index["cat"]] + 9
 
 
+def test_a_training_that_goes_on_takes_over_the_sizes_of_the_ngrams(lines: Path, tmp_path: Path, ask: Ask) -> None:
+    old, new = tmp_path / "old.bin", tmp_path / "new.bin"
+    sizes = ["--set", "min_n=2", "--set", "max_n=4", "--set", "buckets=50"]
+    ask("train", lines, "--lines", "--kind", "fasttext", *SMALL, *sizes, "--out", old)
+    ask("train", lines, "--lines", "--kind", "fasttext", "--epochs", 1, "--continue", old, "--out", new)
+    ngrams = WordVectors.load(new).subwords
+    assert ngrams is not None
+    assert (ngrams.min_n, ngrams.max_n, ngrams.buckets) == (2, 4, 50)
+
+
 def test_given_vectors_stay_where_they_are_frozen(lines: Path, tmp_path: Path, ask: Ask) -> None:
     matrix = np.random.default_rng(0).normal(size=(3, 8)).astype(np.float32)
     WordVectors(["cat", "dog", "unused"], matrix).save(tmp_path / "given.txt")

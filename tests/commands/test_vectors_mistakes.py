@@ -49,6 +49,14 @@ MISTAKES: dict[str, tuple[list[str], str]] = {
     "glove has no model": (["train", "W", "--kind", "glove", "--model", "cbow", "--out", "O"], "glove has no model"),
     "glove, no noise": (["train", "W", "--kind", "glove", "--negative", "2", "--out", "O"], "glove has no negative"),
     "no checkpoints": (["train", "W", "--checkpoint", "x", "--out", "O"], "word2vec keeps no checkpoints"),
+    "file as checkpoint": (
+        ["train", "W", "--kind", "glove", "--checkpoint", "W", "--out", "O"],
+        "words.txt: is a file; --checkpoint takes a folder",
+    ),
+    "no n-grams to grow": (
+        ["train", "W", "--kind", "fasttext", "--continue", "V", "--min-count", "1", "--out", "O"],
+        "the vectors to grow have no n-grams; .*--init",
+    ),
     "wrong kind of file": (
         ["train", "W", "--kind", "fasttext", "--config", "C", "--out", "O"],
         "c.yaml: .* of Word2Vec, not of --kind fast",

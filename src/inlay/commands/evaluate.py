@@ -110,6 +110,8 @@ def vectors(
     from inlay.vectors.unseen import NGrams
     from inlay.vectors.wordvectors import WordVectors
 
+    if top is not None and top < 1:
+        raise InputError(f"--top {top} must be at least 1")
     known = WordVectors.load(file)
     if ngrams and known.subwords is None:
         raise InputError(f"{file}: no n-grams in it, as --ngrams needs; vectors trained by fasttext have them")

@@ -112,6 +112,8 @@ def train(
     formats.claim(out, force=force)
     if checkpoint and kind != "glove":
         raise InputError(f"{kind} keeps no checkpoints; leave out --checkpoint, or take --kind glove")
+    if checkpoint and checkpoint.is_file():
+        raise InputError(f"{checkpoint}: is a file; --checkpoint takes a folder, new or of this training")
     start = _start(init, frozen, go_on)
     flags: dict[str, Any] = {
         "dim": dim,
@@ -123,7 +125,7 @@ def train(
     }
     flags |= {"model.kind": _MODELS[model] if model else None, "output.words": negative, "phrases.passes": phrases}
     given = {key: value for key, value in flags.items() if value is not None}
-    trainer, joined = _settings(kind, {"dim": start.vectors.dim} if start else {}, config, assign, given)
+    trainer, joined = _settings(kind, _taken_over(kind, start), config, assign, given)
     source = _files(sources, corpus, lang) if lines else _sentences(sources, corpus, lang)
     known = start.vectors.index if go_on and start else ()
     encoded = _read(source, trainer, joined, known)
@@ -148,6 +150,16 @@ def _start(init: Path | None, frozen: bool, go_on: Path | None) -> "Start | None
     if go_on:
         return Grow(WordVectors.load(go_on))
     return Init(WordVectors.load(init), frozen=frozen) if init else None
+
+
+def _taken_over(kind: Kind, start: "Start | None") -> dict[str, Any]:
+    """The settings that the vectors to start from decide: without them, the usual ones would be refused."""
+    from inlay.vectors.start import Grow
+
+    taken: dict[str, Any] = {"dim": start.vectors.dim} if start else {}
+    if kind == "fasttext" and isinstance(start, Grow) and (ngrams := start.vectors.subwords):
+        taken |= {"min_n": ngrams.min_n, "max_n": ngrams.max_n, "buckets": ngrams.buckets}
+    return taken
 
 
 def _settings(

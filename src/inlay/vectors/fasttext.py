@@ -137,7 +137,7 @@ def _sizes(grams: Parts | Subwords) -> dict[str, int]:
 def _check_growing(vectors: WordVectors, config: FastText) -> None:
     """Raise an InputError unless the vectors have n-grams like those that are to be trained."""
     if vectors.subwords is None:
-        raise InputError("the vectors to grow have no n-grams; Init(vectors) begins with their words")
+        raise InputError("the vectors to grow have no n-grams; Init(vectors), or --init, begins with their words")
     for name, given in _sizes(vectors.subwords).items():
         if given != (asked := getattr(config, name)):
             raise InputError(f"{name}={asked}, but the vectors to grow have {given}; set {name}={given}")
