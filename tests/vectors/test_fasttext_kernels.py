@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from twins import Chance, sigmoid
 
 from inlay.vectors.fasttext_kernels import Task, Words, train
 from inlay.vectors.huffman import tree
@@ -47,31 +48,6 @@ def learn(words, inputs, outputs, task, sentences, *, cbow, window=3, rate=0.05,
     assert train(tokens, 0, len(tokens), rates, keep, *tables, WIDTH, window, cbow, state) == len(tokens)
 
 
-class TwinRandom:
-    def __init__(self, seed):
-        self.x = seed
-
-    def next(self):
-        x, full = self.x, 2**64 - 1
-        x ^= x >> 12
-        x ^= x << 25 & full
-        x ^= x >> 27
-        self.x = x
-        return x * 0x2545F4914F6CDD1D & full
-
-    def below(self, n):
-        return (self.next() >> 32) * n >> 32
-
-    def draw(self, table):
-        r = self.next()
-        word = (r >> 32) * len(table) >> 32
-        return word if (r & 0xFFFFFFFF) <= int(table[word, 0]) else int(table[word, 1])
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-np.clip(x, -8, 8)))
-
-
 def targets(task, word, negatives):
     """(what, label, weight) of all that the word is predicted against."""
     if not task.drawn:
@@ -100,7 +76,7 @@ def twin_predict(hidden, outputs, aims, rate, moves):
 
 def twin_learn(words, inputs, outputs, task, sentences, *, cbow, window=3, rate=0.05, keep=ALL, seed=7):
     """The same on float64, with a dictionary of the words near by."""
-    random = TwinRandom(seed)
+    random = Chance(seed)
     rows = [words.rows[first:last] for first, last in zip(words.starts, words.ends, strict=True)]
 
     def draw():

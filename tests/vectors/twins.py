@@ -1,4 +1,4 @@
-"""Slow twins, in plain NumPy and Python numbers, of the compiled loops of word2vec."""
+"""Slow twins, in plain NumPy and Python numbers, of the compiled loops of word2vec, some of which fastText shares."""
 
 import numpy as np
 
