@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 
 from inlay.errors import InputError
 from inlay.files import lock
+from inlay.vectors import tensors
 from inlay.vectors.cooccurrence import Flat
 from inlay.vectors.glove import Glove, train
 from inlay.vectors.start import Init
@@ -128,6 +130,16 @@ def test_a_checkpoint_of_another_text_or_another_start_is_refused(folder):
     start = Init(WordVectors(["w1"], np.ones((1, 20), np.float32)))
     with pytest.raises(InputError, match="was trained with other vectors to start from"):
         train(sentences(), SMALL, checkpoint=folder, start=start)
+
+
+def test_a_full_disk_is_an_input_error_and_the_checkpoint_before_is_kept(folder, tmp_path, monkeypatch):
+    path = tmp_path / "glove.safetensors"
+    path.write_bytes(content := (folder / "glove.safetensors").read_bytes())
+    full = partial(open, "/dev/full", "wb")
+    monkeypatch.setattr(tensors, "open", lambda *_: full(), raising=False)
+    with pytest.raises(InputError, match=f"{path}: the disk is full"):
+        train(sentences(), replace(SMALL, epochs=8), checkpoint=tmp_path)
+    assert path.read_bytes() == content
 
 
 def test_a_folder_that_another_process_writes_is_refused(tmp_path):

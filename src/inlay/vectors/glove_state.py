@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from inlay.config import to_tree
 from inlay.errors import InputError
 from inlay.files import atomic_path, lock
+from inlay.vectors.tensors import write_tensors
 from inlay.vectors.training import aligned
 from inlay.vectors.vocabulary import Encoded
 
@@ -107,12 +108,13 @@ class Checkpoint:
             yield checkpoint
 
     def save(self, state: State) -> None:
-        """Write the state atomically over the one before."""
-        from safetensors.numpy import save_file
+        """Write the state atomically over the one before, without a copy of it in memory.
 
+        Raises InputError for a full disk.
+        """
         about = {"format": _FORMAT, "epochs": state.epochs, "crc32": zlib.crc32(state.table.data), **self.belongs}
         with atomic_path(self.path) as temporary:
-            save_file({"table": state.table}, temporary, metadata={"inlay": json.dumps(about)})
+            write_tensors(temporary, {"table": state.table}, {"inlay": json.dumps(about)})
 
     def _load(self, state: State) -> None:
         from safetensors import SafetensorError, safe_open

@@ -67,7 +67,7 @@ def write(vectors: "WordVectors", path: Path) -> None:
     metadata |= {f"crc32.{name}": str(zlib.crc32(_bytes(tensor))) for name, tensor in tensors.items()}
     if vectors.subwords is not None:
         metadata |= {name: str(getattr(vectors.subwords, name)) for name in ("min_n", "max_n", "buckets")}
-    _write_tensors(path, tensors, metadata)
+    write_tensors(path, tensors, metadata)
 
 
 def read(path: Path, *, verify: bool) -> "WordVectors":
@@ -107,7 +107,7 @@ def _bytes(tensor: NDArray) -> memoryview:
     return np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data
 
 
-def _write_tensors(path: Path, tensors: dict[str, NDArray], metadata: dict[str, str]) -> None:
+def write_tensors(path: Path, tensors: dict[str, NDArray], metadata: dict[str, str]) -> None:
     """A safetensors file: the wider numbers first, so that each table is aligned, and then by name."""
     header: dict[str, Any] = {"__metadata__": metadata}
     order = sorted(tensors, key=lambda name: (-tensors[name].itemsize, name))
