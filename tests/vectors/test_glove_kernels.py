@@ -66,8 +66,11 @@ def test_a_visit_is_adagrad_as_its_slow_twin_does_it(dim, two_way):
     tables, todo = state(dim=dim), pairs()
     order, tiles = glove_kernels.shuffled(todo, np.array([9], np.uint64))
     expected, expected_loss = twin_visit(tables.table, todo, order, tiles, tables.width, ALPHA, two_way)
-    loss = glove_kernels.visit(tables.table, todo, tables.width, ALPHA, two_way, np.array([9], np.uint64))
+    loss, n = glove_kernels.visit(tables.table, todo, tables.width, ALPHA, two_way, np.array([9], np.uint64))
     np.testing.assert_allclose(loss, expected_loss, rtol=1e-3)
+    own = np.count_nonzero(todo["anchor"] ^ 1 == todo["other"])
+    assert own
+    assert n == (2 * len(todo) - own if two_way else len(todo))
     np.testing.assert_allclose(tables.table, expected, rtol=2e-3, atol=2e-3)
 
 
@@ -103,7 +106,7 @@ def test_steps_are_the_slopes_of_the_loss_by_finite_differences(two_way):
     tables.squares(0)[:, DIM] = tables.squares(1)[:, DIM + 1] = 1
     rows = tables.table[:, : tables.width].astype(np.float64)
     tiny = 1e-4
-    loss = glove_kernels.visit(tables.table, todo, tables.width, tiny, two_way, np.array([9], np.uint64))
+    loss, _ = glove_kernels.visit(tables.table, todo, tables.width, tiny, two_way, np.array([9], np.uint64))
     np.testing.assert_allclose(loss / 2, loss_of(rows, todo[0], two_way), rtol=1e-5)
     moved = (tables.table[:, : tables.width] - rows) / -tiny
     for row in (int(todo[0]["anchor"]), int(todo[0]["other"]), int(todo[0]["anchor"]) ^ 1, int(todo[0]["other"]) ^ 1):

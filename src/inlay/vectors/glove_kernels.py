@@ -96,8 +96,10 @@ def shuffled(pairs: Any, state: Any) -> Any:
 
 
 @exact
-def visit(table: Any, pairs: Any, width: Any, alpha: Any, two_way: Any, state: Any) -> float:
-    """Train on the pairs, shuffled, those with the same anchor four at a time; returns the sum of weight · error².
+def visit(table: Any, pairs: Any, width: Any, alpha: Any, two_way: Any, state: Any) -> tuple:
+    """Train on the pairs, shuffled, those with the same anchor four at a time.
+
+    Returns the sum of weight · error², and of how many pairs, twins counted.
 
     `pairs` (n,) have a row `anchor`, a row `other` and the pair's `log` and `weight`; those with the same anchor stand
     together. If `two_way`, the twin of each pair has the same log and weight, but for the pair of a word with itself,
@@ -106,7 +108,7 @@ def visit(table: Any, pairs: Any, width: Any, alpha: Any, two_way: Any, state: A
     order, tiles = shuffled(pairs, state)
     o = np.zeros(TILE, np.int64)
     dots, steps = np.zeros((1, 2 * TILE), np.float32), np.zeros((1, 2 * TILE), np.float32)
-    loss = 0.0
+    loss, n = 0.0, len(pairs)
     for t in range(len(tiles)):
         at, m = tiles[t, 0], tiles[t, 1] - tiles[t, 0]
         a = pairs[order[at]].anchor
@@ -120,6 +122,7 @@ def visit(table: Any, pairs: Any, width: Any, alpha: Any, two_way: Any, state: A
             steps[0, k] = -float32(alpha) * pair.weight * error
             loss += float64(pair.weight * error * error)
             if two_way and o[k] != a ^ 1:
+                n += 1
                 error = dots[0, TILE + k] - pair.log
                 steps[0, TILE + k] = -float32(alpha) * pair.weight * error
                 loss += float64(pair.weight * error * error)
@@ -127,7 +130,7 @@ def visit(table: Any, pairs: Any, width: Any, alpha: Any, two_way: Any, state: A
         if two_way:
             o ^= 1
             move(table, a ^ 1, o, width, steps, TILE)
-    return loss
+    return loss, n
 
 
 @exact

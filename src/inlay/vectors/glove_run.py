@@ -23,13 +23,13 @@ class Progress:
     """Where a training stands."""
 
     pairs: int
-    """Pairs trained on so far, over all epochs; (i, j) and (j, i) are two."""
+    """Pairs trained on so far, over all epochs; (i, j) and (j, i) are two, and so is (i, i) here."""
     total: int
     """Pairs to train on, over all epochs."""
     epoch: int
     """The epoch, from 1."""
     loss: float
-    """Mean of f(x) (w · w̃ + b + b̃ - log x)² / 2 over the epoch so far; each pair's before its step."""
+    """Mean of f(x) (w · w̃ + b + b̃ - log x)² / 2 over the epoch so far; each pair's before its step, (i, i) is one."""
     whole: bool
     """The epoch ends here."""
 
@@ -42,7 +42,7 @@ def run(state: State, visits: Visits, config: "Glove") -> Iterator[Progress]:
     loss is not finite.
     """
     for epoch in range(state.epochs, config.epochs):
-        for done, loss in _epoch(state, visits, config, np.random.default_rng([config.seed, 1 + epoch])):
+        for done, trained, loss in _epoch(state, visits, config, np.random.default_rng([config.seed, 1 + epoch])):
             if not math.isfinite(loss):
                 raise InputError(
                     f"training diverged in epoch {epoch + 1} (the loss is {loss}); take an alpha smaller than "
@@ -55,25 +55,29 @@ def run(state: State, visits: Visits, config: "Glove") -> Iterator[Progress]:
                 pairs=(epoch * len(visits.pairs) + done) * ways,
                 total=config.epochs * len(visits.pairs) * ways,
                 epoch=epoch + 1,
-                loss=loss / 2 / max(done * ways, 1),
+                loss=loss / 2 / max(trained, 1),
                 whole=whole,
             )
 
 
-def _epoch(state: State, visits: Visits, config: "Glove", rng: np.random.Generator) -> Iterator[tuple[int, float]]:
-    """One time through all pairs; yields how many are done and the sum of their losses, at last once with all."""
+def _epoch(state: State, visits: Visits, config: "Glove", rng: np.random.Generator) -> Iterator[tuple[int, int, float]]:
+    """One time through all records; yields how many are done, how many pairs they were, and the sum of the pairs'
+    losses, at last once with all."""
     from inlay.vectors.glove_kernels import visit
 
     stop = threading.Event()
     queue = iter(rng.permutation(len(visits.ends) - 1).tolist())  # gives each visit to one thread
-    done, losses = np.zeros(config.threads, np.int64), np.zeros(config.threads)
+    done, trained = np.zeros((2, config.threads), np.int64)
+    losses = np.zeros(config.threads)
 
     def work(thread: int, random: np.ndarray) -> None:
         for number in queue:
             if stop.is_set():
                 return
             pairs = visits.pairs[visits.ends[number] : visits.ends[number + 1]]
-            losses[thread] += visit(state.table, pairs, state.width, config.alpha, config.symmetric, random)
+            loss, n = visit(state.table, pairs, state.width, config.alpha, config.symmetric, random)
+            losses[thread] += loss
+            trained[thread] += n
             done[thread] += len(pairs)
 
     with ThreadPoolExecutor(config.threads) as pool:
@@ -88,7 +92,7 @@ def _epoch(state: State, visits: Visits, config: "Glove", rng: np.random.Generat
                 if not running:
                     break
                 let_go(visits.pairs)
-                yield min(int(done.sum()), len(visits.pairs) - 1), float(losses.sum())
-            yield int(done.sum()), float(losses.sum())
+                yield min(int(done.sum()), len(visits.pairs) - 1), int(trained.sum()), float(losses.sum())
+            yield int(done.sum()), int(trained.sum()), float(losses.sum())
         finally:
             stop.set()
