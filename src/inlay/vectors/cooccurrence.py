@@ -26,7 +26,7 @@ _FINEST = 1 << 24
 """The finest unit of a weight: whole numbers of it add up exactly until a pair has met half a billion times."""
 _BUFFER = 1 << 20
 """Records that are written at a time, where memory allows."""
-_WIDEST = 10_000
+WIDEST = 10_000
 """The widest window: even there a weight is a thousand units."""
 
 
@@ -70,8 +70,8 @@ def count(
     in a file without a name, in `folder` or else in TMPDIR, and merged. Sums are exact, so the memory decides nothing
     but the time. Raises InputError for a value out of range, too little memory for the vocabulary, and a full disk.
     """
-    if not 1 <= window <= _WIDEST:
-        raise InputError(f"window={window} must lie between 1 and {_WIDEST}; 15 is usual")
+    if not 1 <= window <= WIDEST:
+        raise InputError(f"window={window} must lie between 1 and {WIDEST}; 15 is usual")
     if not isinstance(weight, Weight):
         raise InputError(f"weight={weight!r} must be Harmonic() or Flat()")
     rows = _Rows(corpus, symmetric, *_weights(window, weight), memory_mb)

@@ -9,7 +9,7 @@ import numpy as np
 from inlay.errors import InputError
 from inlay.live import Live
 from inlay.vectors import start as given
-from inlay.vectors.cooccurrence import Harmonic, Weight, count
+from inlay.vectors.cooccurrence import WIDEST, Harmonic, Weight, count
 from inlay.vectors.glove_run import Progress, run
 from inlay.vectors.glove_state import Checkpoint, State
 from inlay.vectors.start import Start
@@ -71,8 +71,8 @@ class Glove:
 
     def __post_init__(self) -> None:
         rules = [
-            ("dim", self.dim >= 1, "must be at least 1; 100 is usual"),
-            ("window", self.window >= 1, "must be at least 1; 15 is usual"),
+            ("dim", 1 <= self.dim <= 10_000, "must lie between 1 and 10000; 100 is usual"),
+            ("window", 1 <= self.window <= WIDEST, f"must lie between 1 and {WIDEST}; 15 is usual"),
             ("x_max", 0 < self.x_max < float("inf"), "must be above 0; 100 is usual, 10 for small texts"),
             ("exponent", 0 <= self.exponent <= 10, "must lie between 0 and 10; 0.75 is usual"),
             ("alpha", 0 < self.alpha <= 1, "must lie between 0 and 1; 0.05 is usual"),
