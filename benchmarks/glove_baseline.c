@@ -60,7 +60,7 @@ static uint64_t random_below(uint64_t n) {
 /* 1: a word; 0: the end of a line; -1: the end of the text. */
 static int next_word(FILE *file, char *word) {
     int length = 0, sign;
-    while ((sign = getc(file)) != EOF) {
+    while ((sign = getc_unlocked(file)) != EOF) {
         if (sign == ' ' || sign == '\t' || sign == '\n' || sign == '\r') {
             if (length) {
                 if (sign == '\n') ungetc(sign, file);
