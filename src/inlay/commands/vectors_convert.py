@@ -23,7 +23,7 @@ _PIPED = ("word2vec", "glove")
 
 def convert(
     source: Annotated[
-        Path, typer.Argument(metavar="IN", show_default=False, help="A file of word vectors; '-' is text on stdin.")
+        Path, typer.Argument(metavar="IN", show_default=False, help="A file of word vectors; '-' is stdin.")
     ],
     out: Annotated[
         Path,
@@ -44,8 +44,8 @@ def convert(
 ) -> None:
     """Write word vectors in another format.
 
-    What IN is, its content tells: safetensors, word2vec text or binary, GloVe, fastText. Formats but safetensors keep
-    words and vectors alone; fastText's .bin keeps n-grams too.
+    What IN is, its content tells: safetensors, word2vec text or binary, GloVe, fastText. A .safetensors keeps all there
+    is, fastText's .bin all of fastText vectors; the other formats keep words and vectors alone.
 
     Examples:
     inlay vectors convert vectors.bin vectors.safetensors --half --top 100000

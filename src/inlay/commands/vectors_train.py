@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from inlay.commands import show
-from inlay.commands.options import Force, Json, Lang, Sources, language_of, reads_corpus, resumable
+from inlay.commands.options import Force, Json, Sources, language_of, reads_corpus, resumable
 from inlay.errors import InputError
 from inlay.live import Live
 from inlay.text.document import CorpusConfig
@@ -48,7 +48,9 @@ def train(
     ] = None,
     negative: Annotated[
         int | None,
-        typer.Option(metavar="N", show_default="5", help="Noise words against each true pair; not for glove."),
+        typer.Option(
+            metavar="N", show_default="5", help="Noise words against each true pair; not for glove or Hierarchical."
+        ),
     ] = None,
     min_count: Annotated[
         int | None, typer.Option(metavar="N", show_default="5", help="Rarer words are left out.")
@@ -72,12 +74,12 @@ def train(
     go_on: Annotated[
         Path | None,
         typer.Option(
-            "--continue", metavar="FILE", show_default=False, help="Vectors to train on; new words join them."
+            "--continue", metavar="FILE", show_default=False, help="Vectors to train further; new words join them."
         ),
     ] = None,
     checkpoint: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", show_default=False, help="Kept here, a glove training that was stopped goes on."),
+        typer.Option(metavar="DIR", show_default=False, help="Where glove keeps its state, to go on after a stop."),
     ] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", show_default=False, help="YAML with settings of the kind.")
@@ -87,9 +89,15 @@ def train(
         typer.Option("--set", metavar="KEY=VALUE", help="A setting of the kind, such as sample=1e-4. Repeatable."),
     ] = [],  # noqa: B006 - typer reads it, nobody writes
     lines: Annotated[
-        bool, typer.Option("--lines", help="SOURCE are files of words, a sentence a line: the fastest way.")
+        bool, typer.Option("--lines", help="Each SOURCE is a file of words, a sentence a line: the fastest way.")
     ] = False,
-    lang: Lang = "auto",
+    lang: Annotated[
+        str,
+        typer.Option(
+            metavar="LANG",
+            help="Language: en, de, fr, es, it, pt, nl, sv, ru, zh, or chars, each a word; auto looks at the text.",
+        ),
+    ] = "auto",
     force: Force = False,
     json: Json = False,
     corpus: CorpusConfig,
