@@ -163,6 +163,13 @@ def test_the_page_tells_every_word_loads_nothing_and_lets_nothing_in() -> None:
     assert "default-src 'none'" in text
 
 
+def test_a_label_keeps_its_distance_however_wide_its_letters_are() -> None:
+    text, _ = page(lay_out(made(200)))
+    tied = re.findall(r'<text x="([-\d.]+)"(?: text-anchor="(\w+)")?', text)
+    signs = {(anchor or "start", np.sign(float(x))) for x, anchor in tied}
+    assert signs == {("start", 1), ("middle", 0), ("end", -1)}
+
+
 @pytest.mark.parametrize(
     ("name", "message"), [("x.pdf", "a map is written as .png or .html"), ("old.html", "exists; give another --out")]
 )

@@ -40,9 +40,9 @@ footer { margin-top: 1rem; padding-bottom: 1.5rem; }
 _SCRIPT = """
 const svg = document.querySelector('.words'), box = svg.viewBox.baseVal;
 const words = [...svg.querySelectorAll('g')].map(g => {
-  const text = g.querySelector('text');
-  return {g, x: +g.dataset.x, y: +g.dataset.y, dx: +text.getAttribute('x'), dy: +text.getAttribute('y'),
-          wide: text.getComputedTextLength(), name: text.textContent.toLowerCase()};
+  const text = g.querySelector('text'), frame = text.getBBox();
+  return {g, x: +g.dataset.x, y: +g.dataset.y, dx: frame.x, dy: +text.getAttribute('y'),
+          wide: frame.width, name: text.textContent.toLowerCase()};
 });
 const still = words.map(w => w.g.classList.contains('off'));
 let zoom = 1, left = 0, up = 0, waiting = false;
@@ -117,8 +117,8 @@ def page(shown: WordMap) -> tuple[str, int]:
     marks = "\n".join(
         f'<g{"" if label else " class=off"} data-x="{x:.1f}" data-y="{y:.1f}" transform="translate({x:.1f} {y:.1f})">'
         f'<circle r="3.5"><title>{escape(word)}</title></circle>'
-        f'<text x="{dx + 2:.1f}" y="{dy + 0.8 * _LINE:.1f}">{escape(word)}</text></g>'
-        for word, (x, y), (dx, dy), label in zip(shown.words, points, beside, has, strict=True)
+        f'<text {_tied(dx, wide)} y="{dy + 0.8 * _LINE:.1f}">{escape(word)}</text></g>'
+        for word, (x, y), (dx, dy), wide, label in zip(shown.words, points, beside, sizes[:, 0], has, strict=True)
     )
     digest = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
     title = escape(shown.title)
@@ -153,3 +153,12 @@ def page(shown: WordMap) -> tuple[str, int]:
 </html>
 """
     return text, int(has.sum())
+
+
+def _tied(dx: float, wide: float) -> str:
+    """Where a label is tied to its point, so that its true width, which the browser knows, does not move it away."""
+    if dx <= -wide:
+        return f'x="{dx + wide - 2:.1f}" text-anchor="end"'
+    if abs(dx + wide / 2) < 0.01:
+        return 'x="0" text-anchor="middle"'
+    return f'x="{dx + 2:.1f}"'
