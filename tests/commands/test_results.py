@@ -111,6 +111,12 @@ def test_search_reads_a_query_a_line_and_answers_each(
     assert [len(answer["hits"]) for answer in answers] == [2, 0, 2, 0]
 
 
+def test_a_query_is_read_in_a_locale_that_cannot(model: Path, capsys: Capture) -> None:
+    query = "Café 猫 baker".encode().decode("ascii", "surrogateescape")
+    assert run(["search", str(model), query, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["query"] == "Café 猫 baker"
+
+
 def test_evaluate_agrees_with_the_library(model: Path, beir: Path, capsys: Capture) -> None:
     from inlay.evaluate.beir import read
     from inlay.evaluate.retrieval import measure

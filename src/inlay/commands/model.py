@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from inlay.commands import show
-from inlay.commands.options import Force, Json, K, Model, Resume, reads_corpus, resumable
+from inlay.commands.options import Force, Json, K, Model, Resume, as_utf8, reads_corpus, resumable
 from inlay.commands.stdin import lines
 from inlay.errors import InputError
 from inlay.text.document import CorpusConfig, Document
@@ -43,7 +43,7 @@ def search(
     if not query.strip():
         raise InputError("the query is empty; write what you look for, or - to read queries from stdin")
     searcher = Searcher.load(folder)
-    for one in lines("queries") if query == "-" else [query]:
+    for one in lines("queries") if query == "-" else [as_utf8(query)]:
         hits = searcher.search(one, k, mode)
         if json:
             show.tree({"query": one, "hits": [asdict(hit) for hit in hits]}, compact=True)
