@@ -1,7 +1,10 @@
 """How every kernel is compiled: once, without the interpreter lock, kept on disk where there is a place for it."""
 
+import re
+import sys
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
+from hashlib import sha256
 from typing import Any
 
 from numba import njit
@@ -19,9 +22,24 @@ def compiled(function: Callable, *, fastmath: bool = True) -> Callable:
     compiler reorder and approximate arithmetic.
     """
     try:
-        return njit(cache=True, fastmath=fastmath, **_OPTIONS)(function)
+        made = njit(cache=True, fastmath=fastmath, **_OPTIONS)(function)
     except RuntimeError:  # numba found no folder that it may write
         return njit(fastmath=fastmath, **_OPTIONS)(function)
+    if function.__module__.startswith("inlay."):
+        made._cache._cache_file._source_stamp = _stamp(function.__module__)
+    return made
+
+
+@cache
+def _stamp(module: str) -> bytes:
+    """A hash of the module's source and of the kernels' that it imports: numba, which compiles theirs into its own,
+    looks at its own file alone, and would run what they were before an update."""
+    source: Any = sys.modules[module]
+    text = source.__spec__.loader.get_data(source.__file__)
+    digest = sha256(text)
+    for name in re.findall(rb"^from (inlay\.vectors\.\w+) import", text, re.MULTILINE):
+        digest.update(_stamp(name.decode()))
+    return digest.digest()
 
 
 exact = partial(compiled, fastmath=False)
