@@ -181,7 +181,7 @@ def test_quality_is_that_of_fasttext(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"dim": 0}, "dim=0 must be at least 1"),
+        ({"dim": 0}, "dim=0 must lie between 1"),
         ({"window": 0}, "window=0 must lie between 1"),
         ({"alpha": 0}, "alpha=0 must lie between 0 and 1"),
         ({"min_n": 0}, "min_n=0 must be at least 1"),
@@ -197,6 +197,13 @@ def test_quality_is_that_of_fasttext(tmp_path):
 def test_a_value_out_of_range_is_named_with_the_rule(change, message):
     with pytest.raises(InputError, match=message):
         train(text(50), replace(SMALL, **change))
+
+
+@pytest.mark.parametrize("model", [SkipGram(), Cbow()], ids=["skip-gram", "cbow"])
+def test_the_only_word_has_nothing_to_learn_from_a_tree(model):
+    config = replace(SMALL, model=model, output=Hierarchical(), sample=0)
+    once, often = train([["猫"]], config), train([["猫"] * 50] * 40, config)
+    np.testing.assert_allclose(once.matrix, often.matrix, atol=1e-6)
 
 
 def test_a_training_that_diverges_is_an_error():

@@ -46,6 +46,13 @@ def test_one_vector_is_updated_as_by_the_twin(drawn):
     np.testing.assert_allclose(outputs, expected_outputs, atol=2e-6)
 
 
+def test_one_vector_without_outputs_has_no_error():
+    hidden, outputs = tables(np.random.default_rng(0))
+    error = np.full((1, WIDTH), np.nan, np.float32)
+    kernels.predict(hidden, 4, outputs, np.empty(0, np.int64), np.empty((2, 0), np.float32), error, WIDTH)
+    assert not error.any()
+
+
 def test_a_path_fills_the_slots_as_by_the_twin():
     tree = huffman.tree(np.array([500, 100, 40, 10, 6, 4, 2, 2, 1, 1]))
     outs, step = np.empty(16, np.int64), np.empty((2, 16), np.float32)

@@ -153,6 +153,9 @@ def predict(hidden: Any, row: Any, outputs: Any, outs: Any, step: Any, error: An
     """For the one vector h = hidden[row] and g_t = step[0, t] + step[1, t] · σ(h · o_t): o_t += g_t · h, and
     error (1, ≥ W) = Σ_t g_t · o_t, of the outputs as they were. An output that stands twice gets both updates."""
     g = np.empty((1, SLOTS), np.float32)
+    if not len(outs):  # the path of the only word has no nodes
+        for d in range(0, width, LANES):
+            store(error, 0, d, zero())
     for s in range(0, len(outs), SLOTS):
         r0, r1, r2, r3, r4, r5 = outs[s], outs[s + 1], outs[s + 2], outs[s + 3], outs[s + 4], outs[s + 5]
         a0 = a1 = a2 = a3 = a4 = a5 = zero()
