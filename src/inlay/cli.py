@@ -127,6 +127,8 @@ def _judge(error: BaseException) -> tuple[int, str]:
 def _usage(error: typer.TyperException) -> str:
     # What typer passes on from the check of a choice says twice that the value is wrong.
     message = error.format_message().strip().rstrip(".").replace(": Value error, ", ": ")
+    if callable(errors := getattr(error.__cause__, "errors", None)):  # the check of a number does not say which
+        message = message.replace("Input should", f"{errors()[0]['input']!r} should").partition(", unable to")[0]
     context = getattr(error, "ctx", None)
     return f"{message[:1].lower()}{message[1:]}; see {context.command_path if context else 'inlay'} --help"
 
