@@ -1,6 +1,7 @@
 """Counting and numbering words: both ways in give the same numbers, and what is wrong is said."""
 
 import bz2
+import codecs
 import errno
 import gzip
 import io
@@ -151,6 +152,23 @@ def test_a_full_disk_is_said_with_the_way_out(monkeypatch):
         read(LineFiles(io.BytesIO(b"a b")), min_count=1)
 
 
+@pytest.mark.parametrize("part", ["write", "map"])
+def test_a_folder_for_temporary_files_that_cannot_be_used_is_said_in_one_line(part, monkeypatch):
+    """As with every disk full: then Python knows of no folder at all, and its own look for one fails again."""
+
+    def none(*arguments):
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(tokens, "IN_MEMORY", 0)
+    if part == "write":
+        monkeypatch.setattr(tokens.tempfile, "tempdir", None)
+        monkeypatch.setattr(tokens.tempfile, "_get_default_tempdir", none)
+    else:
+        monkeypatch.setattr(tokens, "_Mapped", none)
+    with pytest.raises(InputError, match="no place for a corpus of .*no usable temporary directory.* TMPDIR"):
+        read(LineFiles(io.BytesIO(b"a b")), min_count=1)
+
+
 def test_the_end_of_a_file_ends_its_sentence():
     corpus = read(LineFiles(io.BytesIO(b"a b"), io.BytesIO(b"a c\n")), min_count=1)
     assert sentences_of(corpus) == [["a", "b"], ["a", "c"]]
@@ -184,12 +202,18 @@ def test_counts_are_those_of_gensim(tmp_path):
     [
         (["a whole line"], {}, r"sentence 1 is one string \('a whole line'\).*split"),
         ([["a", 7]], {}, "holds 7, which is no string"),
+        ([["a"], [["b", "c"]]], {}, "sentence 2 is no list of words .*unhashable.*give lists of strings"),
+        ([None], {}, "sentence 1 is no list of words"),
         ([], {}, "none of the 0 words occurs min_count=5"),
         ([["a"]], {}, "none of the 1 words occurs min_count=5 times.*smaller min_count"),
         ([["a"]], {"min_count": 0}, "min_count=0 must be at least 1"),
         ([["a"]], {"max_vocab": 0}, "max_vocab=0 must be at least 1"),
         (LineFiles("/no/such/file.txt"), {}, "/no/such/file.txt: no such text file"),
         (LineFiles("/"), {}, "/: no such text file"),
+        (LineFiles("the text itself " * 1000), {}, "the text itself .*: no such text file"),
+        (LineFiles(io.StringIO("a b")), {}, "text 1: opened as text; open it as bytes, with mode 'rb'"),
+        (LineFiles(io.BytesIO(b"a\nb c\n"), io.BytesIO(b"a\nb\0d\n")), {}, r"text 2 line 2: b'b\\x00d' holds a NUL"),
+        (LineFiles(io.BytesIO("no mark".encode("utf-16-le"))), {}, "holds a NUL, which is no text; convert"),
         (LineFiles(io.BytesIO(b"good \xe5\n\x98\x89")), {"min_count": 1}, r"text 1 line 1: .*xe5.*not UTF-8"),
         (LineFiles(io.BytesIO(b"good\nbad \xb0\xa1 line\n")), {"min_count": 1}, r"text 1 line 2: .*xb0.*not UTF-8"),
     ],
@@ -211,10 +235,11 @@ def test_a_word_that_is_not_utf_8_is_named_with_its_file(tmp_path):
 @pytest.mark.parametrize(
     ("tokens", "message"),
     [
+        (np.zeros(4, np.int32)[::2], "one contiguous row of int32, not .* strides"),
         (np.array([0, 2], np.int32), "between -1 and 1"),
         (np.array([-2], np.int32), "between -1 and 1"),
-        (np.array([0, 1]), "one row of int32"),
-        (np.zeros((2, 2), np.int32), "one row of int32"),
+        (np.array([0, 1]), "one contiguous row of int32, not int64"),
+        (np.zeros((2, 2), np.int32), "one contiguous row of int32"),
     ],
 )
 def test_numbers_that_are_no_words_never_reach_the_kernels(tokens, message):
@@ -223,7 +248,46 @@ def test_numbers_that_are_no_words_never_reach_the_kernels(tokens, message):
         Encoded(vocabulary=vocabulary, tokens=tokens)
 
 
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        (np.array([2, 1, 1]), r"2 words need as many counts of int64, not int64 of shape \(3,\)"),
+        (np.array([2]), "2 words need as many counts"),
+        (np.array([2.0, 1.0]), "not float64"),
+        (np.array([2, 0]), "the count of 'b' is 0, but must be at least 1"),
+    ],
+    ids=["more", "fewer", "floats", "zero"],
+)
+def test_counts_that_are_not_those_of_the_words_never_reach_the_kernels(counts, message):
+    with pytest.raises(InputError, match=message):
+        Vocabulary(words=["a", "b"], counts=counts)
+
+
+def test_a_word_that_is_not_utf_8_is_found_wherever_it_stands_and_shown_in_part(monkeypatch):
+    monkeypatch.setattr(vocabulary, "_WORDS", 3)
+    monkeypatch.setattr(tokens, "_PIECE", 2)
+    for place in range(9):
+        words = [b"w%d" % n for n in range(9)]
+        words[place] = b"\xff" * 10_000
+        text = b"w0 w1\n" + b"\n".join(words)
+        with pytest.raises(InputError) as error:
+            read(LineFiles(io.BytesIO(b"a b\n"), io.BytesIO(text)), min_count=1)
+        assert str(error.value).startswith(f"text 2 line {place + 2}: b'\\xff")
+        assert len(str(error.value)) < 300
+
+
+def test_a_mark_at_the_beginning_of_a_file_is_no_part_of_its_first_word():
+    files = [io.BytesIO(codecs.BOM_UTF8 + b"a b\n"), io.BytesIO(codecs.BOM_UTF8 + b"b"), io.BytesIO(codecs.BOM_UTF8)]
+    assert read(LineFiles(*files), min_count=1).vocabulary.words == ["b", "a"]
+
+
+def test_a_closed_stdin_is_said(monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(InputError, match="stdin is closed"):
+        read(LineFiles("-"), min_count=1)
+
+
 def test_a_file_without_white_space_is_refused_before_it_fills_memory(monkeypatch):
     monkeypatch.setattr(vocabulary, "_BLOCK", 1 << 16)
-    with pytest.raises(InputError, match="without a space"):
+    with pytest.raises(InputError, match="text 1: .* MB without a space"):
         read(LineFiles(io.BytesIO(b"x" * (1 << 22))))

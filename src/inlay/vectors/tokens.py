@@ -3,6 +3,7 @@
 import mmap
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO
 
 import numpy as np
@@ -56,22 +57,29 @@ class Growing:
             self._room.resize(self._n, refcheck=False)  # gives back what grew too far
             return self._room
         self._flush()
-        with self._file:
+        with self._file, self._placing():
             return np.frombuffer(_Mapped(self._file.fileno(), 0), np.int32)
 
     def _flush(self) -> None:
-        try:
+        with self._placing():
             if self._file is None:
                 self._file = tempfile.TemporaryFile()  # noqa: SIM115 (`whole` closes it)
             self._file.write(self._room[: self._n].data)
             self._file.flush()
+        self._n = 0
+
+    @contextmanager
+    def _placing(self) -> Iterator[None]:
+        """Say in one line where there is no place for the file."""
+        try:
+            yield
         except OSError as error:
+            where = tempfile.tempdir or "temporary files"  # no folder is known where none could be written
             reason = (error.strerror or str(error)).lower()
             raise InputError(
-                f"{tempfile.gettempdir()}: no place for a corpus of {4 * self.size >> 20} MB ({reason}); "
+                f"{where}: no place for a corpus of {4 * self.size >> 20} MB ({reason}); "
                 "name a folder with more room in TMPDIR"
             ) from None
-        self._n = 0
 
 
 class _Mapped(mmap.mmap):

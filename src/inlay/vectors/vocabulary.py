@@ -1,11 +1,15 @@
 """Vocabulary: words by falling frequency; and a corpus as one array of their numbers."""
 
+import codecs
+import io
+import os
 import sys
 from array import array
 from bisect import bisect_right
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +24,11 @@ from inlay.vectors.tokens import Growing, pieces, renumbered
 _BLOCK = 1 << 20
 """Bytes of a file that are read at a time."""
 
+_WORDS = 1 << 16
+"""Words whose spelling is looked at at a time."""
+_SHOWN = 40
+"""Bytes of a word that an error shows."""
+
 _Numbered = tuple[Callable[[int], str], int, NDArray[np.int32]]
 """The spelling of a word by its number, how many words there are, and the corpus in numbers."""
 
@@ -30,7 +39,18 @@ class Vocabulary:
 
     words: list[str]
     counts: NDArray[np.int64]
-    """(V,)"""
+    """(V,), each at least 1."""
+
+    def __post_init__(self) -> None:
+        """The kernels check no bounds, so counts of more or fewer words are refused here."""
+        if self.counts.shape != (len(self.words),) or self.counts.dtype != np.int64:
+            given = f"{self.counts.dtype} of shape {self.counts.shape}"
+            raise InputError(f"{len(self.words)} words need as many counts of int64, not {given}")
+        if len(self) and self.counts.min() < 1:
+            word = self.words[int(self.counts.argmin())]
+            raise InputError(
+                f"the count of {word!r} is {self.counts.min()}, but must be at least 1; leave the word out"
+            )
 
     def __len__(self) -> int:
         return len(self.words)
@@ -52,7 +72,8 @@ class Encoded:
     def __post_init__(self) -> None:
         """The kernels check no bounds, so a number that is no word's is refused here."""
         if self.tokens.dtype != np.int32 or self.tokens.ndim != 1 or not self.tokens.flags.c_contiguous:
-            raise InputError(f"tokens must be one row of int32, not {self.tokens.dtype} of shape {self.tokens.shape}")
+            given = f"{self.tokens.dtype} of shape {self.tokens.shape} and strides {self.tokens.strides}"
+            raise InputError(f"tokens must be one contiguous row of int32, not {given}; np.ascontiguousarray makes one")
         if any(not -1 <= piece.min() <= piece.max() < len(self.vocabulary) for piece in pieces(self.tokens)):
             raise InputError(f"tokens must lie between -1 and {len(self.vocabulary) - 1}, the last word's number")
 
@@ -85,12 +106,17 @@ def read(
     Of these, the `max_vocab` most frequent; and all the `known` ones. Memory: the words, and 16 MB; a corpus of more
     than 4 M tokens lies in a temporary file. Raises InputError where no word is left, naming how many there were.
     """
-    if min_count < 1:
-        raise InputError(f"min_count={min_count} must be at least 1; 1 keeps every word")
-    if max_vocab is not None and max_vocab < 1:
-        raise InputError(f"max_vocab={max_vocab} must be at least 1, or None for no limit")
+    check_limits(min_count, max_vocab)
     numbered = number_files(source) if isinstance(source, LineFiles) else _number_sentences(source)
     return settle(*numbered, min_count, max_vocab, known)
+
+
+def check_limits(min_count: int, max_vocab: int | None) -> None:
+    """Raise an InputError for limits that would keep no word."""
+    if not min_count >= 1:
+        raise InputError(f"min_count={min_count} must be at least 1; 1 keeps every word")
+    if max_vocab is not None and not max_vocab >= 1:
+        raise InputError(f"max_vocab={max_vocab} must be at least 1, or None for no limit")
 
 
 def _number_sentences(sentences: Iterable[Sequence[str]]) -> _Numbered:
@@ -103,7 +129,10 @@ def _number_sentences(sentences: Iterable[Sequence[str]]) -> _Numbered:
             raise InputError(
                 f"sentence {place} is one string ({sentence[:20]!r}), not a list of words; text.split() gives one"
             )
-        tokens.extend(map(numbers.__getitem__, sentence))
+        try:
+            tokens.extend(map(numbers.__getitem__, sentence))
+        except TypeError as error:
+            raise InputError(f"sentence {place} is no list of words ({error}); give lists of strings") from None
         tokens.append(-1)
         if len(tokens) >= _BLOCK:
             corpus.extend(np.frombuffer(tokens, np.int32))
@@ -131,8 +160,8 @@ def number_files(files: LineFiles) -> _Numbered:
     hashes, starts, pool = np.empty(1 << 16, np.uint64), np.zeros((1 << 16) + 1, np.int64), np.empty(1 << 20, np.uint8)
     corpus, n_words = Growing(), 0
     ends: list[int] = []
-    for source in files.sources:
-        for text in _blocks(source):
+    for place, source in enumerate(files.sources):
+        for text in _blocks(source, _name(source, place)):
             at = 0
             while True:
                 room = corpus.room(len(text) - at)  # no more words and line ends than bytes
@@ -151,7 +180,7 @@ def number_files(files: LineFiles) -> _Numbered:
     del slots, hashes
     tokens, starts = corpus.whole(), starts[: n_words + 1]
     spelling = pool[: starts[n_words]].data
-    _check_utf8(spelling, starts, tokens, files, ends)
+    _check_text(spelling, starts, tokens, files, ends)
 
     def spell(number: int) -> str:
         return str(spelling[starts[number] : starts[number + 1] - 1], "utf-8")
@@ -159,49 +188,78 @@ def number_files(files: LineFiles) -> _Numbered:
     return spell, n_words, tokens
 
 
-def _check_utf8(
+def _check_text(
     spelling: memoryview, starts: NDArray[np.int64], tokens: NDArray[np.int32], files: LineFiles, ends: list[int]
 ) -> None:
-    """Raise an InputError that names file and line of the first word that is not UTF-8; `ends` (files,) in tokens."""
-    try:
-        str(spelling, "utf-8")
-    except UnicodeDecodeError as error:
-        number = int(np.searchsorted(starts[1:], error.start, side="right"))
-        place = int(np.argmax(tokens == number))
-        at = bisect_right(ends, place)
-        line = 1 + int((tokens[ends[at - 1] if at else 0 : place] < 0).sum())
-        source = files.sources[at]
-        name = source if isinstance(source, str | Path) else getattr(source, "name", f"text {at + 1}")
-        word = bytes(spelling[starts[number] : starts[number + 1] - 1])
-        raise InputError(f"{name} line {line}: {word!r} is not UTF-8; convert the file") from None
+    """Raise an InputError that names file and line of a word that is no UTF-8 text; `ends` (files,) in tokens."""
+    for first in range(0, len(starts) - 1, _WORDS):
+        bounds = starts[first : first + _WORDS + 1]
+        part = bytes(spelling[bounds[0] : bounds[-1]])
+        try:
+            part.decode()
+            wrong, fault = part.find(0), "holds a NUL, which is no text"
+        except UnicodeDecodeError as error:
+            wrong, fault = error.start, "is not UTF-8"
+        if wrong < 0:
+            continue
+        number = first + int(np.searchsorted(bounds[1:] - bounds[0], wrong, side="right"))
+        word = bytes(spelling[starts[number] : starts[number + 1] - 1][:_SHOWN])
+        place = _first_place(number, tokens)
+        file = bisect_right(ends, place)
+        begin = ends[file - 1] if file else 0
+        line = 1 + sum(int(np.count_nonzero(piece < 0)) for piece in pieces(tokens[begin:place]))
+        raise InputError(f"{_name(files.sources[file], file)} line {line}: {word!r} {fault}; convert the file")
 
 
-def _blocks(source: str | Path | BinaryIO) -> Iterable[NDArray[np.uint8]]:
+def _first_place(number: int, tokens: NDArray[np.int32]) -> int:
+    """Where a number that occurs in the tokens does so first."""
+    before = 0
+    for piece in pieces(tokens):
+        if len(found := np.flatnonzero(piece == number)):
+            return before + int(found[0])
+        before += len(piece)
+    raise AssertionError(f"word {number} has no place")
+
+
+def _name(source: str | Path | BinaryIO, place: int) -> str:
+    """What errors call a source, the one at that place."""
+    if isinstance(source, str | Path):
+        return "stdin" if str(source) == "-" else str(source)
+    return str(getattr(source, "name", f"text {place + 1}"))
+
+
+def _blocks(source: str | Path | BinaryIO, name: str) -> Iterable[NDArray[np.uint8]]:
     """The bytes of a file, unpacked, in blocks that end with white space."""
     if str(source) == "-":
+        if sys.stdin is None:
+            raise InputError("stdin is closed; pipe a text into it, or name a file")
         source = sys.stdin.buffer
     if not isinstance(source, str | Path):
-        yield from _whole_words(iter(partial(source.read, _BLOCK), b""))
+        if isinstance(source, io.TextIOBase):
+            raise InputError(f"{name}: opened as text; open it as bytes, with mode 'rb'")
+        yield from _whole_words(iter(partial(source.read, _BLOCK), b""), name)
         return
-    path = Path(source)
-    if path.is_dir() or not path.exists():
+    if os.path.isdir(source) or not os.path.exists(source):
         raise InputError(f"{source}: no such text file; name files of words, a sentence a line")
     from inlay.text.decode import COMPRESSIONS, File, blocks
 
+    path = Path(source)
     compression = path.suffix if path.suffix in COMPRESSIONS else ""
     file = File(path=path, name=path.name, where=str(path), kind=".txt", compression=compression)
-    yield from _whole_words(blocks(file))
+    yield from _whole_words(blocks(file), name)
 
 
-def _whole_words(parts: Iterable[bytes]) -> Iterable[NDArray[np.uint8]]:
-    """The bytes in blocks that end with white space."""
+def _whole_words(parts: Iterator[bytes], name: str) -> Iterable[NDArray[np.uint8]]:
+    """The bytes in blocks that end with white space, without the mark that some editors begin a file with."""
+    first = next(parts, b"").removeprefix(codecs.BOM_UTF8)
     rest = b""
-    for part in parts:
+    for part in chain([first], parts):
         cut = max(part.rfind(b" "), part.rfind(b"\n")) + 1
         if cut == 0:
             rest += part
             if len(rest) > 16 * _BLOCK:
-                raise InputError(f"{len(rest) >> 20} MB without a space: no text of words; split it into words first")
+                size = len(rest) >> 20
+                raise InputError(f"{name}: {size} MB without a space: no text of words; split it into words first")
             continue
         yield np.frombuffer(rest + part[:cut], np.uint8)
         rest = part[cut:]
