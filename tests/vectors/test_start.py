@@ -95,6 +95,11 @@ def test_growing_leaves_the_vectors_and_the_corpus_that_it_was_given_as_they_wer
     assert before == after
 
 
+def test_growing_by_lists_of_words_makes_no_second_copy_of_the_corpus(trained, monkeypatch):
+    monkeypatch.setattr("inlay.vectors.start.copied", None)
+    assert "new1" in train(text(OLD[:3] + NEW), CONFIG, start=Grow(trained))
+
+
 def test_growing_by_lists_and_by_an_encoded_corpus_is_the_same(trained):
     source = text(OLD[:3] + NEW)
     one, other = (train(given, CONFIG, start=Grow(trained)) for given in (source, read(source, min_count=1)))
@@ -144,6 +149,14 @@ def test_vectors_of_another_length_are_refused_before_the_text_is_read(trained, 
 
     with pytest.raises(InputError, match="dim=7, but the vectors to start from have 12; set dim=12"):
         train(never(), replace(CONFIG, dim=7), start=begin(trained))
+
+
+@pytest.mark.parametrize("begin", [Grow, Init])
+def test_a_given_vector_that_is_not_finite_is_named(trained, begin):
+    matrix = trained.matrix.copy()
+    matrix[3, 5] = np.nan
+    with pytest.raises(InputError, match=f"the vector of '{trained.words[3]}' to start from is not finite"):
+        train(text(OLD), CONFIG, start=begin(WordVectors(trained.words, matrix)))
 
 
 @pytest.mark.parametrize("begin", [Grow, Init])

@@ -50,16 +50,19 @@ def begin(
 ) -> Encoded:
     """The corpus to train on; with `Grow`, its vocabulary holds the old words too, whether they occur in it or not.
 
-    `min_count` and `max_vocab` limit the new words alone. Raises InputError where the source has no word left.
+    `min_count` and `max_vocab` limit the new words alone; an Encoded corpus has its words already, and they change
+    nothing. Raises InputError where the source has no word left.
     """
-    known = start.vectors.index if isinstance(start, Grow) else ()
     if isinstance(source, Encoded):
         corpus = source
     else:
+        known = start.vectors.index if isinstance(start, Grow) else ()
         corpus = read(source, min_count=min_count, max_vocab=max_vocab, known=known)
     if corpus.n_words == 0:
         raise InputError("the text has no word to train on; give more text")
-    return _joined(corpus, start.vectors) if isinstance(start, Grow) else corpus
+    if not isinstance(start, Grow):
+        return corpus
+    return _joined(corpus.vocabulary, copied(corpus.tokens) if corpus is source else corpus.tokens, start.vectors)
 
 
 def check_dim(start: Start | None, dim: int) -> None:
@@ -80,7 +83,12 @@ def carry(
     here = np.flatnonzero(there >= 0)
     for first in range(0, len(here), _BLOCK):
         block = here[first : first + _BLOCK]
-        table[block, : given.shape[1]] = given[there[block]]
+        vectors = given[there[block]]
+        finite = np.isfinite(vectors).all(axis=1)
+        if not finite.all():
+            word = vocabulary.words[block[finite.argmin()]]
+            raise InputError(f"the vector of {word!r} to start from is not finite; leave the word out, or mend it")
+        table[block, : given.shape[1]] = vectors
 
 
 def frozen(start: Start | None, vocabulary: Vocabulary) -> NDArray[np.bool_]:
@@ -95,15 +103,15 @@ def rows(vectors: WordVectors, vocabulary: Vocabulary) -> NDArray[np.int64]:
     return np.array([vectors.index.get(word, -1) for word in vocabulary.words], np.int64)
 
 
-def _joined(corpus: Encoded, old: WordVectors) -> Encoded:
-    """The corpus with the old words in its vocabulary, all of them by falling count."""
+def _joined(new: Vocabulary, tokens: NDArray[np.int32], old: WordVectors) -> Encoded:
+    """The corpus, its tokens numbered anew in place, with the old words in its vocabulary too, by falling count."""
     counts = (
         dict.fromkeys(old.words, 1) if old.counts is None else dict(zip(old.words, old.counts.tolist(), strict=True))
     )
-    for word, count in zip(corpus.vocabulary.words, corpus.vocabulary.counts.tolist(), strict=True):
+    for word, count in zip(new.words, new.counts.tolist(), strict=True):
         counts[word] = counts.get(word, 0) + count
     words = sorted(counts, key=lambda word: (-counts[word], word))
     # Counts weigh the noise and build the tree, where a word that never occurred would have no place.
     vocabulary = Vocabulary(words=words, counts=np.array([max(counts[word], 1) for word in words], np.int64))
-    numbers = np.array([vocabulary.index[word] for word in corpus.vocabulary.words], np.int32)
-    return Encoded(vocabulary=vocabulary, tokens=renumbered(copied(corpus.tokens), numbers))
+    numbers = np.array([vocabulary.index[word] for word in new.words], np.int32)
+    return Encoded(vocabulary=vocabulary, tokens=renumbered(tokens, numbers))
