@@ -139,9 +139,7 @@ def test_quality_is_that_of_gensim():
         ({"alpha": 0}, "alpha=0 must lie between 0 and 1"),
         ({"min_alpha": 0.9}, "min_alpha=0.9 must lie between 0 and alpha=0.05"),
         ({"epochs": 0}, "epochs=0 must be at least 1"),
-        ({"min_count": 0}, "min_count=0 must be at least 1"),
         ({"min_count": 10**6}, "none of the 40 words occurs min_count=1000000 times"),
-        ({"max_vocab": 0}, "max_vocab=0 must be at least 1"),
         ({"threads": 0}, "threads=0 must lie between 1 and 256"),
         ({"seed": -1}, "seed=-1 must not be negative"),
     ],
@@ -155,7 +153,10 @@ def test_a_value_out_of_range_is_named_with_the_rule(change, message):
 @pytest.mark.parametrize(
     ("part", "arguments", "message"),
     [
-        (Negative, {"words": 0}, "words=0 noise words must be at least 1"),
+        (Negative, {"words": 0}, "words=0 must lie between 1 and 1000 noise words"),
+        (Negative, {"words": 1001}, "words=1001 must lie between"),
+        (Word2Vec, {"min_count": 0}, "min_count=0 must be at least 1"),
+        (Word2Vec, {"max_vocab": 0}, "max_vocab=0 must be at least 1"),
         (Negative, {"exponent": float("nan")}, "exponent=nan must lie between"),
         (PerCentre, {"drawn": 0}, "drawn=0 must lie between 1 and 1000"),
     ],

@@ -22,7 +22,7 @@ from inlay.vectors.training import (
     run,
     scatter,
 )
-from inlay.vectors.vocabulary import Encoded, LineFiles, Vocabulary
+from inlay.vectors.vocabulary import Encoded, LineFiles, Vocabulary, check_limits
 from inlay.vectors.wordvectors import WordVectors
 
 # V words, D dimensions, n tokens
@@ -71,7 +71,7 @@ class Negative:
     def __post_init__(self) -> None:
         check(
             [
-                ("words", self.words, self.words >= 1, "noise words must be at least 1; 5 is usual"),
+                ("words", self.words, 1 <= self.words <= 1000, "must lie between 1 and 1000 noise words; 5 is usual"),
                 ("exponent", self.exponent, -10 <= self.exponent <= 10, "must lie between -10 and 10; 0.75 is usual"),
             ]
         )
@@ -137,6 +137,7 @@ class Word2Vec:
                 ("seed", self.seed, self.seed >= 0, "must not be negative"),
             ]
         )
+        check_limits(self.min_count, self.max_vocab)
 
 
 def train(
@@ -148,9 +149,10 @@ def train(
 ) -> WordVectors:
     """The vectors of the words in the source, most frequent first; with negative sampling, the context vectors too.
 
-    `source` gives sentences as lists of words and is read once; LineFiles and an Encoded corpus are faster. `start`
-    goes on from given vectors. The live line shows words per second and the time left. Raises InputError for a value
-    out of range, a vocabulary too small to draw noise from, and a training that diverged.
+    `source` gives sentences as lists of words and is read once; LineFiles and an Encoded corpus are faster, and the
+    latter keeps its vocabulary, whatever `min_count` and `max_vocab` are. `start` goes on from given vectors. The live
+    line shows words per second and the time left. Raises InputError for a value out of range, a vocabulary too small
+    to draw noise from, and a training that diverged.
     """
     check_dim(start, config.dim)
     corpus = begin(source, start, min_count=config.min_count, max_vocab=config.max_vocab)
