@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from inlay.errors import InputError, missing_extra
 from inlay.files import atomic_path, claim_output
+from inlay.vectors import storage
 from inlay.vectors.wordvectors import NGrams, WordVectors
 
 # N words of the map, D dimensions, C components
@@ -71,8 +72,7 @@ def lay_out(
     if twice := [word for word, times in Counter(shown).items() if times > 1]:
         raise InputError(f"the word {twice[0]!r} stands twice; each word has one place on the map")
     rows = np.stack([vectors[word] for word in shown]) if vectors.subwords is None else vectors.rows(shown, NGrams())
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    units = (rows / np.maximum(lengths, np.float32(1e-30))).astype(np.float64)
+    units = storage.units(rows).astype(np.float64)
     points = components(units, 2) if isinstance(method, Pca) else _tsne(units, method)
     what = f"{len(shown):,} words" if words is not None else f"the {len(shown):,} most frequent words"
     return WordMap(words=shown, points=points, title=f"{what}, by {method.name}", chosen=words is not None)
