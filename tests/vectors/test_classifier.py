@@ -4,13 +4,15 @@ import contextlib
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from inlay.errors import InputError
-from inlay.vectors import fasttext_file
-from inlay.vectors.classifier import Classifier
+from inlay.vectors import classifier, fasttext_file, features, supervised
+from inlay.vectors.classifier import Classifier, label_arrays
 from inlay.vectors.fasttext_model import Loss
 from inlay.vectors.quantize import Quantization, quantize
 from inlay.vectors.start import Grow, Init
@@ -88,15 +90,6 @@ def test_threads_learn_as_well(lines: Path) -> None:
     assert train(lines, replace(GRAMS, threads=3)).test(lines).total.precision > 0.95
 
 
-def test_texts_and_labels_give_what_their_file_gives(lines: Path) -> None:
-    pairs = [line.split(None, 1) for line in lines.read_text(encoding="utf-8").splitlines()]
-    labels = [label.removeprefix("__label__") for label, _ in pairs]
-    ours = Classifier.train(([text for _, text in pairs], labels), SMALL)
-    theirs = train(lines, SMALL)
-    np.testing.assert_array_equal(ours.model.inputs, theirs.model.inputs)
-    assert ours.labels == ["d", "c", "b", "a"]
-
-
 def test_a_text_may_have_several_labels_or_none() -> None:
     texts = ["red round", "red flat", "blue round", "blue flat", "grey"] * 30
     labels: list[list[str]] = [["red", "round"], ["red"], ["round"], ["blue"], ["blue"]] * 30
@@ -134,11 +127,13 @@ def test_training_starts_from_given_vectors(frozen: bool, lines: Path) -> None:
         train(lines, replace(SMALL, dim=8), start=Init(given))
 
 
-def test_ngrams_that_never_occur_are_zero_and_take_no_room(lines: Path, tmp_path: Path) -> None:
-    ours = train(lines, replace(GRAMS, buckets=200_000))
-    assert (np.asarray(ours.model.inputs) == 0).all(axis=1).mean() > 0.9
-    ours.save(path := tmp_path / "model.bin")
-    assert path.stat().st_size > 200_000 * 16 * 4
+def test_ngrams_that_never_occur_are_zero_in_the_file(lines: Path, tmp_path: Path) -> None:
+    train(lines, replace(GRAMS, buckets=200_000)).save(path := tmp_path / "model.bin")
+    model = Classifier.load(path).model
+    zero = (np.asarray(model.inputs) == 0).all(axis=1)
+    assert len(zero) == len(model.words) + 200_000
+    assert not zero[: len(model.words)].any()
+    assert 0.9 < zero.mean() < 1
 
 
 def test_a_segmenter_prepares_texts_when_learning_and_when_asked(tmp_path: Path) -> None:
@@ -202,49 +197,89 @@ def test_a_setting_that_cannot_be_is_named(changes: dict, rule: str) -> None:
         Supervised(**changes)
 
 
-def test_sources_that_cannot_be_learned_from_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="no such text file"):
-        train(tmp_path / "none.txt")
-    with pytest.raises(InputError, match="0 labels"):
-        train((["a b"], [[]]))
-    with pytest.raises(InputError, match="1 labels"):
-        train((["a b"], ["x"]))
-    with pytest.raises(InputError, match="white space"):
-        train((["a b"], ["x y"]))
-    with pytest.raises(InputError, match="not as many"):
-        train((["a b", "c"], ["x"]))
-    (tmp_path / "nul.txt").write_bytes(b"__label__a x\0y\n__label__b z\n")
-    with pytest.raises(InputError, match="NUL"):
-        train(tmp_path / "nul.txt")
+def test_long_texts_are_looked_at_a_few_at_a_time(lines: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, texts = train(lines, replace(GRAMS, epochs=2)), [f"a1 word{n} " * n for n in range(1, 40)]
+    expected = ours.predict(texts, k=4)
+    seen: list[int] = []
+
+    def of_lines(tokens: NDArray[np.int32], *others: Any) -> Any:
+        seen.append(len(tokens))
+        return real(tokens, *others)
+
+    real = features.of_lines
+    monkeypatch.setattr(features, "of_lines", of_lines)
+    monkeypatch.setattr(classifier, "_TOKENS", 50)
+    assert ours.predict(texts, k=4) == expected
+    assert sum(seen) == sum(2 * n + 1 for n in range(1, 40))
+    assert all(size <= 50 for size in seen[:10])
+    assert max(seen) == 2 * 39 + 1
 
 
-def test_lines_without_a_label_are_left_out_and_that_is_said(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_learning_looks_up_after_a_piece_of_the_lines_and_learns_the_same(
+    lines: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    labelled = "__label__a x y\n__label__b z\n"
-    for name, more in (("one.txt", ""), ("two.txt", "\nlonely words\n\n")):
-        (tmp_path / name).write_text(labelled + more)
-        train(tmp_path / name, SMALL).save(tmp_path / f"{name}.bin")
-    assert "1 of 5 lines have no label" in capsys.readouterr().err
-    one, two = (Classifier.load(tmp_path / f"{name}.bin") for name in ("one.txt", "two.txt"))
-    assert one.test(tmp_path / "two.txt").total.examples == two.test(tmp_path / "one.txt").total.examples == 2
+    expected, pieces = train(lines, SMALL).model, []
+
+    def train_lines(order: NDArray[np.int32], begin: int, end: int, *others: Any) -> int:
+        pieces.append(end - begin)
+        return real(order, begin, end, *others)
+
+    real = supervised.train_lines
+    monkeypatch.setattr(supervised, "train_lines", train_lines)
+    monkeypatch.setattr(supervised, "_ROWS", 1000)
+    found = train(lines, SMALL).model
+    assert max(pieces) < 1000 / 9  # a line has eight words, its end, and four labels
+    assert sum(pieces) == SMALL.epochs * 400
+    np.testing.assert_allclose(found.inputs, expected.inputs, atol=1e-3)  # type: ignore[arg-type]
+
+
+def test_tables_that_cannot_be_are_refused_before_anything_is_learned(lines: Path) -> None:
+    with pytest.raises(InputError, match=r"buckets=2000000000 and \d+ words of dim=90000 are 720,\d+ GB, more than"):
+        train(lines, replace(GRAMS, buckets=2_000_000_000, dim=90_000, epochs=1_000_000))
+    with pytest.raises(InputError, match=r"buckets=2147483647 and \d+ words are more than 2,147,483,647"):
+        train(lines, replace(GRAMS, buckets=2**31 - 1))
 
 
 def test_wrong_questions_are_refused(lines: Path, tmp_path: Path) -> None:
     ours = train(lines, replace(SMALL, epochs=1))
-    with pytest.raises(InputError, match="list of texts"):
-        ours.predict("a1")
-    with pytest.raises(InputError, match="k=0"):
-        ours.predict(["a1"], k=0)
+    for ask in (ours.predict, ours.probabilities):
+        with pytest.raises(InputError, match="list of texts"):
+            ask("a1")
+    for question in (ours.predict, ours.test):
+        with pytest.raises(InputError, match="k=0"):
+            question((["a1"], ["a"]), k=0)
+        for threshold in (float("nan"), -0.1, 1.5):
+            with pytest.raises(InputError, match=f"threshold={threshold} must lie between 0 and 1"):
+                question((["a1"], ["a"]), threshold=threshold)
     with pytest.raises(InputError, match="no line has a label"):
         ours.test((["x"], ["unheard"]))
     with pytest.raises(InputError, match="suffix must be .bin"):
         ours.save(tmp_path / "model.ftz")
     assert ours.predict([]) == []
+    assert ours.probabilities([]).shape == (0, 4)
     vectors = WordVectors(["a"], np.ones((1, 2), np.float32))
     fasttext_file.write(fasttext_file.from_vectors(vectors), tmp_path / "vectors.bin")
     with pytest.raises(InputError, match=r"vectors\.bin: these are word vectors"):
         Classifier.load(tmp_path / "vectors.bin")
+
+
+def test_words_to_start_from_that_look_like_labels_are_left_out(lines: Path, tmp_path: Path) -> None:
+    given = WordVectors(["__label__a", "unheard"], np.ones((2, 16), np.float32))
+    train(lines, replace(SMALL, epochs=1), start=Grow(given)).save(path := tmp_path / "model.bin")
+    assert sorted(Classifier.load(path).labels) == ["a", "b", "c", "d"]
+
+
+def test_counts_that_wrap_around_make_no_endless_tree(lines: Path) -> None:
+    model = train(lines, replace(SMALL, epochs=1, output=Hierarchical())).model
+    counts = np.concatenate([model.counts[:-4], [2**62, 2**62, 2**62, 2**62]])
+    with pytest.raises(InputError, match="add up to more than a tree can count"):
+        Classifier(replace(model, counts=counts))
+
+
+@pytest.mark.parametrize(("n_labels", "negative"), [(1, 5), (4, 2_000_000_000), (4, -1)])
+def test_noise_that_cannot_be_drawn_is_refused(n_labels: int, negative: int) -> None:
+    with pytest.raises(InputError, match=f"noise of {negative} labels, of {n_labels} in all"):
+        label_arrays(Loss.NEGATIVE, np.ones(n_labels, np.int64), negative)
 
 
 def test_labels_out_of_order_are_refused_where_a_tree_needs_them(lines: Path) -> None:

@@ -19,6 +19,7 @@ from inlay.vectors.classifier_kernels import EACH, NOISE, PATHS, SOFTMAX, Labels
 from inlay.vectors.fasttext_model import FastTextFile, Loss, Model
 from inlay.vectors.features import PREFIX, Labelled, Text
 from inlay.vectors.product import Quantized
+from inlay.vectors.training import check
 
 if TYPE_CHECKING:
     from inlay.vectors.start import Start
@@ -31,6 +32,11 @@ _SCORES = 1 << 22
 """Scores that are held at a time: 16 MB."""
 _LINES = 1 << 14
 """Lines that are looked at at a time."""
+_TOKENS = 1 << 18
+"""Their words, at most, but for a line that has more by itself: the features of long texts would fill the memory."""
+
+MOST_NOISE = 1000
+"""Labels against each true one, at most."""
 
 Prediction = list[tuple[str, float]]
 """Labels and their probabilities, the likeliest first."""
@@ -114,15 +120,10 @@ class Classifier:
     def predict(self, texts: Iterable[str], k: int = 1, threshold: float = 0.0) -> list[Prediction]:
         """For each text the k likeliest labels, of those that have at least the probability `threshold`.
 
-        A text without any word that is known has no labels. Raises InputError for a text alone in place of a list.
+        A text without any word that is known has no labels. Raises InputError for a text alone in place of a list, a k
+        below 1, and a threshold that is no probability.
         """
-        if isinstance(texts, str):
-            raise InputError("predict takes a list of texts; put the one text into [ ]")
-        texts = list(texts)
-        if k < 1:
-            raise InputError(f"k={k} must be at least 1")
-        if not texts:
-            return []
+        _check(k, threshold)
         text = features.plain(texts, self.model.segmenter)
         found: list[Prediction] = []
         for tops, chances in self._likeliest(text, k):
@@ -146,8 +147,7 @@ class Classifier:
 
     def score(self, text: Text, k: int = 1, threshold: float = 0.0) -> Report:
         """As `test`, on text that has been read."""
-        if k < 1:
-            raise InputError(f"k={k} must be at least 1")
+        _check(k, threshold)
         true = features.examples(text, self.model.labels)
         if not len(true):
             raise InputError(f"no line has a label that the classifier knows ({', '.join(self.labels[:5])} ...)")
@@ -174,8 +174,11 @@ class Classifier:
         """Block by block of lines the mean of each line's rows, (n, D); NaN for a line without any."""
         model, types = self.model, features.types_of(text.types, self._index, self.model.args)
         ends = np.concatenate([[0], np.flatnonzero(text.tokens < 0) + 1])
-        for first in range(0, len(ends) - 1, block):
-            lines = ends[first : first + block + 1]
+        first = 0
+        while first < len(ends) - 1:
+            last = int(np.searchsorted(ends, ends[first] + _TOKENS, side="right")) - 1
+            last = max(first + 1, min(last, first + block))
+            lines, first = ends[first : last + 1], last
             rows, bounds = features.of_lines(text.tokens[lines[0] : lines[-1]], lines - lines[0], types)
             if model.pruned is not None:
                 grams = rows >= types.n_words
@@ -225,23 +228,44 @@ class Classifier:
                 yield scores, None
             elif self.model.args.loss == Loss.HIERARCHICAL:
                 found = np.empty_like(scores)
-                leaves(1 / (1 + np.exp(-scores)), self._paths, found)
+                with np.errstate(over="ignore"):  # 1 / (1 + inf) is the 0 that is wanted
+                    turns = 1 / (1 + np.exp(-scores))
+                leaves(turns, self._paths, found)
                 yield found, None
             else:
                 yield scores, _stepped_sigmoid
 
 
 def label_arrays(loss: Loss, counts: NDArray[np.int64], drawn: int) -> Labels:
-    """What the kernels need to know about labels that occurred so often."""
+    """What the kernels need to know about labels that occurred so often, each learned against `drawn` others as noise.
+
+    Raises InputError where that cannot be: counts that fall not, or whose sum is too large, where a tree needs them; no
+    other label, or a number that nobody waits for, where noise is drawn.
+    """
     from inlay.vectors.huffman import tree
     from inlay.vectors.kernels import alias_table
 
     kinds = {Loss.SOFTMAX: SOFTMAX, Loss.HIERARCHICAL: PATHS, Loss.NEGATIVE: NOISE, Loss.ONE_VS_ALL: EACH}
     points, codes, starts = np.empty(0, np.int32), np.empty(0, np.uint8), np.empty(0, np.int64)
+    if loss == Loss.NEGATIVE and drawn and not (len(counts) > 1 and 0 < drawn <= MOST_NOISE):
+        raise InputError(
+            f"noise of {drawn} labels, of {len(counts)} in all: it takes 1 to {MOST_NOISE}, of two or more"
+        )
     if loss == Loss.HIERARCHICAL:
+        if counts.sum(dtype=np.float64) >= 1 << 62:  # sums that wrap around make a path through all labels
+            raise InputError("the labels' counts add up to more than a tree can count; the file is damaged")
         points, codes, starts = tree(counts)
     noise = alias_table(np.sqrt(np.maximum(counts, 1)))
     return Labels(kind=kinds[loss], drawn=drawn, noise=noise, points=points, codes=codes, starts=starts)
+
+
+def _check(k: int, threshold: float) -> None:
+    check(
+        [
+            ("k", k, k >= 1, "must be at least 1"),
+            ("threshold", threshold, 0 <= threshold <= 1, "must lie between 0 and 1, as probabilities do"),
+        ]
+    )
 
 
 def _stepped_sigmoid(scores: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -11,17 +11,20 @@ from inlay.errors import InputError
 from inlay.live import Live, say
 from inlay.vectors import features
 from inlay.vectors.byte_kernels import tally
-from inlay.vectors.classifier import Classifier, label_arrays
+from inlay.vectors.classifier import MOST_NOISE, Classifier, label_arrays
 from inlay.vectors.classifier_kernels import Labels, Types, longest, mark, train_lines
 from inlay.vectors.fasttext_model import Args, FastTextFile, Loss, Model
 from inlay.vectors.features import PREFIX, Examples, Labelled, Text
 from inlay.vectors.simd import LANES
-from inlay.vectors.start import Grow, Start, frozen
+from inlay.vectors.start import Grow, Start, carry, check_dim, frozen
 from inlay.vectors.subwords import END_OF_SENTENCE, LONGEST
 from inlay.vectors.training import Progress, Schedule, aligned, check, packed, refuse_diverged, run
 from inlay.vectors.vocabulary import Vocabulary
 
 # N lines, V words, B buckets, U of them in use, C labels, D dimensions
+
+_ROWS = 1 << 20
+"""Rows of words and labels that a kernel works on, about, before it looks up: the time is up, or Ctrl-C is pressed."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,8 @@ class Noise:
     """How many."""
 
     def __post_init__(self) -> None:
-        check([("labels", self.labels, 1 <= self.labels <= 1000, "must lie between 1 and 1000; 5 is usual")])
+        rule = f"must lie between 1 and {MOST_NOISE}; 5 is usual"
+        check([("labels", self.labels, 1 <= self.labels <= MOST_NOISE, rule)])
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,8 @@ class Supervised:
     max_n: int = 0
     """Most characters; 0: no character n-grams."""
     buckets: int = 2_000_000
-    """Places that n-grams are hashed to; those that do not occur cost nothing until the file is loaded by fastText."""
+    """Places that n-grams are hashed to; one that does not occur costs five bytes while it learns, in the file it is
+    zeros."""
     min_count: int = 1
     """Rarer words are left out."""
     min_count_label: int = 1
@@ -145,9 +150,7 @@ def fit(
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Classifier:
     """As `train`, on text that has been read, without a live line."""
-    if start is not None and start.vectors.dim != config.dim:
-        given = start.vectors.dim
-        raise InputError(f"dim={config.dim}, but the vectors to start from have {given}; set dim={given}")
+    check_dim(start, config.dim)
     words, labels = _dictionary(text, config, start)
     grams = config.word_ngrams > 1 or config.max_n > 0
     drawn = config.output.labels if isinstance(config.output, Noise) else 5
@@ -158,6 +161,9 @@ def fit(
     )  # fmt: skip
     examples = features.examples(text, labels.words)
     types = features.types_of(text.types, words.index, args)
+    # Made before hours of learning, not after. The rows of buckets that do not occur stay untouched, so that the system
+    # finds no memory for them.
+    table = _table(len(words), args)
     used = _used(examples, types)
     places = np.full(args.buckets, -1, np.int32)
     places[used] = len(words) + np.arange(len(used), dtype=np.int32)
@@ -166,9 +172,7 @@ def fit(
     for first in range(0, len(inputs), 4096):
         block = inputs[first : first + 4096, : config.dim]
         block[:] = (2 * rng.random(block.shape, np.float32) - 1) / config.dim
-    known = np.array([] if start is None else [start.vectors.index.get(word, -1) for word in words.words], np.int64)
-    if start is not None:
-        inputs[: len(words)][known >= 0, : config.dim] = start.vectors.matrix[known[known >= 0]]
+    carry("matrix", start, words, inputs)
     fixed = frozen(start, words)
     outputs = aligned(len(labels), config.dim)
     if len(fixed):
@@ -178,18 +182,29 @@ def fit(
     learn(examples, compact(types, places), arrays, tables, config, rng, on_progress)
     inputs, outputs = packed(inputs, config.dim), packed(outputs, config.dim)
     refuse_diverged(config.alpha, inputs, outputs)
-    table = inputs
     if args.buckets:
-        # The rows of buckets that do not occur stay untouched, so that the system finds no memory for them.
-        table = np.zeros((len(words) + args.buckets, config.dim), np.float32)
         table[: len(words)] = inputs[: len(words)]
         table[len(words) + used] = inputs[len(words) :]
+    else:
+        table = inputs
     return Classifier(
         FastTextFile(
             args=args, words=words.words, labels=labels.words, counts=np.concatenate([words.counts, labels.counts]),
             tokens=len(text.tokens), inputs=table, outputs=outputs, segmenter=config.segmenter,
         )
     )  # fmt: skip
+
+
+def _table(n_words: int, args: Args) -> NDArray[np.float32]:
+    """(V + B, D) zeros; InputError where the system has no room for them."""
+    try:
+        return np.zeros((n_words + args.buckets, args.dim), np.float32)
+    except MemoryError:
+        size = 4 * (n_words + args.buckets) * args.dim / 1e9
+        raise InputError(
+            f"buckets={args.buckets} and {n_words} words of dim={args.dim} are {size:,.0f} GB, more than there is; "
+            "take fewer buckets, or a smaller dim"
+        ) from None
 
 
 class Tables(NamedTuple):
@@ -215,12 +230,16 @@ def learn(
     """Run through the examples as the config says, changing the tables."""
     room, width = longest(examples.tokens, types), -(-config.dim // LANES) * LANES
     own, bounds = examples.labels, examples.bounds
+    work = len(examples.tokens) + len(examples) * len(tables.outputs)
+    piece = max(_ROWS * len(examples) // work, 1)
 
     def kernel(
         order: NDArray[np.int32], begin: int, end: int, rates: NDArray[np.float64], state: NDArray[np.uint64]
     ) -> int:
+        last = min(end, begin + piece)
+        rates = rates[0] + (rates[1] - rates[0]) * np.array([0, (last - begin) / (end - begin)])
         return train_lines(
-            order, begin, end, rates, examples.tokens, examples.lines, own, bounds,
+            order, begin, last, rates, examples.tokens, examples.lines, own, bounds,
             types, room, labels, tables.inputs, tables.outputs, width, tables.frozen, state,
         )  # fmt: skip
 
@@ -237,7 +256,7 @@ def _dictionary(text: Text, config: Supervised, start: Start | None) -> tuple[Vo
     labels = {label: count for label, count in counts.items() if label.startswith(PREFIX)}
     words = {word: n for word, n in counts.items() if n >= config.min_count and word not in labels}
     if isinstance(start, Grow):
-        words |= {word: counts.get(word, 1) for word in start.vectors.words}
+        words |= {word: counts.get(word, 1) for word in start.vectors.words if not word.startswith(PREFIX)}
     kept = {label: count for label, count in labels.items() if count >= config.min_count_label}
     if len(kept) < 2:
         raise InputError(
