@@ -169,5 +169,6 @@ def test_what_is_wrong_is_one_line(lines: Path, tmp_path: Path, refused: Refused
         (["quantize", model, "--out", "m.ftz", "--size-mb", "1", "--cutoff", "3"], "leave out the others"),
         (["quantize", model, "--out", "m.ftz", "--retrain", str(lines)], "give a cutoff"),
         (["quantize", model, "--out", "m.ftz", "--part", "0"], "part=0"),
+        (["quantize", model, "--out", "m.ftz", "--size-mb", "nan"], "nan bytes cannot be"),
     ]:
         refused([*classify, *arguments], rule)

@@ -89,6 +89,8 @@ def quantize_into(classifier: Classifier, size: float, config: Quantization = Qu
     model = classifier.model
     if isinstance(model.inputs, Quantized):
         raise _already()
+    if not size > 0:
+        raise InputError(f"a file of {size:g} bytes cannot be; give a size above 0")
     ranked = _ranked(model)
     spelt = np.array([len(word.encode("utf-8", "surrogateescape")) + 10 for word in model.words], np.int64)
     costs, is_word = np.full(len(ranked), 8), ranked < len(spelt)  # in the dictionary, or among the n-grams
