@@ -113,7 +113,7 @@ def test_records_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str])
 
 def test_a_search_says_what_it_found(lines: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = str(tmp_path / "model.ftz")
-    search = ["--autotune", "1", "--validation", str(lines), "--size-mb", "0.5", "--dim", "8", "--buckets", "1000"]
+    search = ["--autotune", "0.3", "--validation", str(lines), "--size-mb", "0.5", "--dim", "8", "--buckets", "1000"]
     said = out("train", str(lines), "--out", model, *search, capsys=capsys)
     assert "trials: F1 1.0" in said or "trials: F1 0." in said
     assert Path(model).stat().st_size <= 500_000
