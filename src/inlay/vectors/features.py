@@ -257,7 +257,5 @@ class _Lines:
 def _number(files: LineFiles) -> Text:
     spell, n_types, tokens = number_files(files)
     types = [spell(number) for number in range(n_types)]
-    if wrong := next((word for word in types if "\0" in word), None):
-        raise InputError(f"{files.sources[0]}: {wrong!r} holds a NUL, which is no text; convert the file")
     closed = len(tokens) == 1 or tokens[-2] < 0  # the line end that stands for the file's is then one too many
     return Text(types=types, tokens=tokens[:-1] if closed else tokens)
