@@ -93,13 +93,20 @@ def main(comparison: Comparison, description: str | None = None) -> Path | None:
 def compare(comparison: Comparison, only: list[str], *, quick: bool, out: Path) -> dict[str, Any]:
     """Measure the parts named in `only`, and write and return all results."""
     os.environ["OMP_NUM_THREADS"] = "1"
-    kept = json.loads(out.read_text())["runs"] if out.exists() and set(only) < set(comparison.parts) else []
-    runs: list[Job] = [run for run in kept if run["part"] not in only]
+    kept: dict[str, Any] = {}
+    if out.exists() and set(only) < set(comparison.parts):
+        kept = json.loads(out.read_text())
+        if kept.get("quick", False) != quick:
+            raise SystemExit(
+                f"{out}: its other parts were measured {'without' if quick else 'with'} --quick; name another --out"
+            )
+    runs: list[Job] = [run for run in kept.get("runs", []) if run["part"] not in only]
     result = {
         "machine": machine(comparison.packages),
         "settings": comparison.settings,
+        "quick": quick,
         "parts": comparison.parts,
-        "words": {},
+        "words": kept.get("words", {}),
         "runs": runs,
     }
     with tempfile.TemporaryDirectory() as folder:
