@@ -19,7 +19,7 @@ from side_by_side import Comparison, Job, Row, clock, english, main, peak_mb
 
 KINDS = ("skip-gram", "cbow", "hierarchical")
 PARTS = {
-    "tokens": "1, 4 and 16 million words of text, D=100",
+    "tokens": "1 and 4 million words of text, and all of it, D=100",
     "words": "10,000 to 1,000,000 words known, four million words of text, D=100",
     "dims": "D of 50 to 600, one million words of text",
     "threads": "1 and 2 threads, four million words of text, D=100",
@@ -35,7 +35,7 @@ def plan(quick: bool) -> Iterator[tuple[str, Job]]:
     for _ in range(1 if quick else 3):
         for kind in KINDS:
             base: Job = {"what": "train", "kind": kind, "dim": 100, "threads": 1, "vocabulary": 0}
-            for millions in (1, 4, 16):
+            for millions in (1, 4, 16):  # 16 is more than there is
                 yield "tokens", {**base, "text": "english", "millions": millions * size}
             for vocabulary in (10_000, 100_000, 1_000_000):
                 yield "words", {**base, "millions": 4 * size, "vocabulary": vocabulary}
@@ -106,16 +106,15 @@ def draw(results: Path) -> Path:
     figure = Figure(figsize=(11, 7), layout="constrained")
     panels = figure.subplots(2, 2).ravel()
     for panel, part in zip(panels, PARTS, strict=True):
-        axis = AXES[part]
         for kind in KINDS:
             times: dict[float, list[float]] = {}
             for run in runs:
                 if run["part"] == part and run["kind"] == kind:
                     each = run["trained"] / 1e6 if part != "tokens" else 1
-                    times.setdefault(run[axis], []).append(run["train_wall_s"] / each)
+                    times.setdefault(_place(run), []).append(run["train_wall_s"] / each)
             at = sorted(times)
             panel.plot(at, [statistics.median(times[x]) for x in at], marker="o", label=kind)
-        panel.set_xticks(sorted({run[axis] for run in runs if run["part"] == part}))
+        panel.set_xticks(sorted({_place(run) for run in runs if run["part"] == part}))
         if part == "words":
             panel.set_xscale("log")
         panel.set_ylim(bottom=0)
@@ -126,6 +125,11 @@ def draw(results: Path) -> Path:
     panels[0].legend()
     figure.savefig(path := results.with_suffix(".png"), dpi=120)
     return path
+
+
+def _place(run: Job) -> float:
+    """Where a run lies on the horizontal axis: the words that there were, where the text grows."""
+    return round(run["trained"] / 1e6, 1) if run["part"] == "tokens" else run[AXES[run["part"]]]
 
 
 COMPARISON = Comparison(
