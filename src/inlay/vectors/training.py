@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,13 @@ def check(rules: list[tuple[str, Any, bool, str]]) -> None:
     for name, value, holds, rule in rules:
         if not holds:
             raise InputError(f"{name}={value} {rule}")
+
+
+def check_whole(**values: object) -> None:
+    """Raise an InputError for the first value that is no whole number: the kernels are compiled for those alone."""
+    for name, value in values.items():
+        if not isinstance(value, Integral):
+            raise InputError(f"{name}={value!r} must be a whole number")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from inlay.vectors.training import (
     Schedule,
     aligned,
     check,
+    check_whole,
     keep_probabilities,
     packed,
     refuse_diverged,
@@ -48,6 +49,7 @@ class PerCentre:
     """Noise words drawn, each of weight words / drawn; None: as many as `words`."""
 
     def __post_init__(self) -> None:
+        check_whole(drawn=self.drawn or 1)
         holds = self.drawn is None or 1 <= self.drawn <= 1000
         check([("drawn", self.drawn, holds, "must lie between 1 and 1000, or be None for as many as `words`")])
 
@@ -69,6 +71,7 @@ class Negative:
     """How often new ones are drawn."""
 
     def __post_init__(self) -> None:
+        check_whole(words=self.words)
         check(
             [
                 ("words", self.words, 1 <= self.words <= 1000, "must lie between 1 and 1000 noise words; 5 is usual"),
@@ -120,6 +123,8 @@ class Word2Vec:
     """Of the first vectors, the thinning, the reaches and the noise."""
 
     def __post_init__(self) -> None:
+        check_whole(dim=self.dim, window=self.window, epochs=self.epochs, threads=self.threads, seed=self.seed)
+        check_whole(min_count=self.min_count, max_vocab=self.max_vocab or 1)
         check(
             [
                 ("dim", self.dim, 1 <= self.dim <= 10_000, "must lie between 1 and 10000; 100 is usual"),
