@@ -12,7 +12,7 @@ from inlay.live import Live, say
 from inlay.vectors import features
 from inlay.vectors.byte_kernels import tally
 from inlay.vectors.classifier import MOST_NOISE, Classifier, label_arrays
-from inlay.vectors.classifier_kernels import Labels, Types, longest, mark, train_lines
+from inlay.vectors.classifier_kernels import NOISE, PATHS, Labels, Types, longest, mark, train_lines
 from inlay.vectors.fasttext_model import Args, FastTextFile, Loss, Model
 from inlay.vectors.features import PREFIX, Examples, Labelled, Text
 from inlay.vectors.simd import LANES
@@ -230,7 +230,8 @@ def learn(
     """Run through the examples as the config says, changing the tables."""
     room, width = longest(examples.tokens, types), -(-config.dim // LANES) * LANES
     own, bounds = examples.labels, examples.bounds
-    work = len(examples.tokens) + len(examples) * len(tables.outputs)
+    asked = {PATHS: 32, NOISE: 1 + labels.drawn}.get(labels.kind, len(tables.outputs))  # labels, for a line, about
+    work = len(examples.tokens) + len(examples) * asked
     piece = max(_ROWS * len(examples) // work, 1)
 
     def kernel(
