@@ -180,6 +180,17 @@ def test_max_vocab_keeps_the_most_frequent_and_equals_by_alphabet():
     assert corpus.vocabulary.counts.tolist() == [2, 1]
 
 
+def test_whoever_waits_hears_how_far_the_reading_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(vocabulary, "_BLOCK", 30)
+    lines = ["a b c d"] * 20
+    for source in ([line.split() for line in lines], LineFiles(io.BytesIO("\n".join(lines).encode()))):
+        heard: list[int] = []
+        read(source, min_count=1, on_words=heard.append)
+        assert heard == sorted(heard)
+        assert len(heard) > 3
+        assert heard[-1] in (99, 100)
+
+
 def test_a_generator_is_read_once():
     corpus = read((line.split() for line in ("a b", "b")), min_count=1)
     assert corpus.vocabulary.words == ["b", "a"]

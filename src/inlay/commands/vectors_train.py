@@ -2,7 +2,7 @@
 
 import contextlib
 import sys
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Container, Iterator
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
@@ -237,17 +237,10 @@ def _read(
 ) -> "Encoded":
     """The text in numbers, its phrases joined; the live line says how fast the words came in."""
     from inlay.vectors.phrases import join
-    from inlay.vectors.vocabulary import LineFiles, read
+    from inlay.vectors.vocabulary import read
 
     limits: dict[str, Any] = {"min_count": trainer.min_count, "max_vocab": trainer.max_vocab, "known": known}
     with Live("read", unit="words") as live:
-        words = source if isinstance(source, LineFiles) else _counted(source, live.advance)
-        encoded = read(words, min_count=1) if phrases else read(words, **limits)
+        encoded = read(source, **({"min_count": 1} if phrases else limits), on_words=live.at)
         live.at(encoded.n_words)
     return join(encoded, phrases, **limits) if phrases else encoded
-
-
-def _counted(sentences: Iterator[list[str]], advance: Callable[[float], None]) -> Iterator[list[str]]:
-    for sentence in sentences:
-        advance(len(sentence))
-        yield sentence

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inlay.errors import InputError
+from inlay.live import Live
 from inlay.vectors.tokens import copied, renumbered
 from inlay.vectors.vocabulary import Encoded, LineFiles, Vocabulary, read
 from inlay.vectors.wordvectors import WordVectors
@@ -57,7 +58,9 @@ def begin(
         corpus = source
     else:
         known = start.vectors.index if isinstance(start, Grow) else ()
-        corpus = read(source, min_count=min_count, max_vocab=max_vocab, known=known)
+        with Live("read", unit="words") as live:
+            corpus = read(source, min_count=min_count, max_vocab=max_vocab, known=known, on_words=live.at)
+            live.at(corpus.n_words)
     if corpus.n_words == 0:
         raise InputError("the text has no word to train on; give more text")
     if not isinstance(start, Grow):

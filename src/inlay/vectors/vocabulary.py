@@ -100,14 +100,16 @@ def read(
     min_count: int = 5,
     max_vocab: int | None = None,
     known: Container[str] = (),
+    on_words: Callable[[int], None] = lambda n_words: None,
 ) -> Encoded:
     """Count and number the words of the source in one pass over it, keeping those that occur `min_count` times.
 
     Of these, the `max_vocab` most frequent; and all the `known` ones. Memory: the words, and 16 MB; a corpus of more
-    than 4 M tokens lies in a temporary file. Raises InputError where no word is left, naming how many there were.
+    than 4 M tokens lies in a temporary file. `on_words` hears now and then how many there are so far, sentence ends
+    counted too. Raises InputError where no word is left, naming how many there were.
     """
     check_limits(min_count, max_vocab)
-    numbered = number_files(source) if isinstance(source, LineFiles) else _number_sentences(source)
+    numbered = number_files(source, on_words) if isinstance(source, LineFiles) else _number_sentences(source, on_words)
     return settle(*numbered, min_count, max_vocab, known)
 
 
@@ -119,7 +121,7 @@ def check_limits(min_count: int, max_vocab: int | None) -> None:
         raise InputError(f"max_vocab={max_vocab} must be at least 1, or None for no limit")
 
 
-def _number_sentences(sentences: Iterable[Sequence[str]]) -> _Numbered:
+def _number_sentences(sentences: Iterable[Sequence[str]], on_words: Callable[[int], None]) -> _Numbered:
     """Number the words in the order in which they first occur."""
     numbers = _Numbers()
     corpus = Growing()
@@ -134,6 +136,7 @@ def _number_sentences(sentences: Iterable[Sequence[str]]) -> _Numbered:
         except TypeError as error:
             raise InputError(f"sentence {place} is no list of words ({error}); give lists of strings") from None
         tokens.append(-1)
+        on_words(corpus.size + len(tokens))
         if len(tokens) >= _BLOCK:
             corpus.extend(np.frombuffer(tokens, np.int32))
             tokens = array("i")
@@ -152,7 +155,7 @@ class _Numbers(dict[str, int]):
         return number
 
 
-def number_files(files: LineFiles) -> _Numbered:
+def number_files(files: LineFiles, on_words: Callable[[int], None] = lambda n_words: None) -> _Numbered:
     """As `_number_sentences`, from the bytes of files; each file ends a sentence."""
     from inlay.vectors.byte_kernels import fill_slots, number_words
 
@@ -167,6 +170,7 @@ def number_files(files: LineFiles) -> _Numbered:
                 room = corpus.room(len(text) - at)  # no more words and line ends than bytes
                 at, written, n_words = number_words(text, at, slots, hashes, starts, pool, n_words, room)
                 corpus.add(written)
+                on_words(corpus.size)
                 del room
                 if at == len(text):
                     break
