@@ -9,6 +9,7 @@ import lzma
 import subprocess
 import sys
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -213,6 +214,8 @@ def test_counts_are_those_of_gensim(tmp_path):
     [
         (["a whole line"], {}, r"sentence 1 is one string \('a whole line'\).*split"),
         ([["a", 7]], {}, "holds 7, which is no string"),
+        ("words.txt", {}, "'words.txt' is no list of sentences; LineFiles"),
+        (Path("words.txt"), {}, "'words.txt' is no list of sentences; LineFiles"),
         ([["a"], [["b", "c"]]], {}, "sentence 2 is no list of words .*unhashable.*give lists of strings"),
         ([None], {}, "sentence 1 is no list of words"),
         ([], {}, "none of the 0 words occurs min_count=5"),

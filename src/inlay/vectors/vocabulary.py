@@ -109,6 +109,10 @@ def read(
     counted too. Raises InputError where no word is left, naming how many there were.
     """
     check_limits(min_count, max_vocab)
+    if isinstance(source, str | bytes | Path):
+        raise InputError(
+            f"{str(source)[:_SHOWN]!r} is no list of sentences; LineFiles(...) reads the file of that name"
+        )
     numbered = number_files(source, on_words) if isinstance(source, LineFiles) else _number_sentences(source, on_words)
     return settle(*numbered, min_count, max_vocab, known)
 
