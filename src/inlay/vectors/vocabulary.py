@@ -27,7 +27,7 @@ _BLOCK = 1 << 20
 _WORDS = 1 << 16
 """Words whose spelling is looked at at a time."""
 _SHOWN = 40
-"""Bytes of a word that an error shows."""
+"""How much of a word or a name an error shows."""
 
 _Numbered = tuple[Callable[[int], str], int, NDArray[np.int32]]
 """The spelling of a word by its number, how many words there are, and the corpus in numbers."""
