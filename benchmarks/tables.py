@@ -168,6 +168,24 @@ def classifier() -> str:
     return "\n".join(lines)
 
 
+def peers() -> str:
+    """fastText, GloVe and the classifier beside the programs in C and C++, for the README."""
+    rows = {
+        "fastText skip-gram, beside fastText in C++": ("fasttext_speed", "skip-gram, CPU s", "fasttext"),
+        "fastText skip-gram, Chinese": ("fasttext_speed", "chinese, CPU s", "fasttext"),
+        "GloVe, counted and trained, beside its algorithm in C": ("glove_vs_c", "English, all, CPU s", "C fast"),
+        "GloVe, Chinese": ("glove_vs_c", "Chinese, all, CPU s", "C fast"),
+        "classifier, sentences of films, beside fastText in C++": ("classifier_vs_fasttext", "sst2, CPU s", "fasttext"),
+        "classifier, Chinese documents": ("classifier_vs_fasttext", "fudan, CPU s", "fasttext"),
+    }
+    lines = ["| CPU s | inlay | the other | |", "| --- | ---: | ---: | ---: |"]
+    for label, (name, key, tool) in rows.items():
+        row = _read(name)["summary"][key]
+        cells = [_number(row["median_inlay"]), _number(row[f"median_{tool}"]), f"{row['ratios'][tool]:.1f}×"]
+        lines.append(f"| {label} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def lookup() -> str:
     """A million words on disk and in memory, beside gensim."""
     rows = {

@@ -34,7 +34,7 @@ PARTS = {
     "zh": "skip-gram, D=100, Chinese, 3 epochs",
     "zh-cbow": "CBOW, D=100, Chinese, 3 epochs",
     "zh-three": "skip-gram, three weighted noise words, D=100, Chinese, 3 epochs; inlay alone",
-    "threads": "skip-gram, D=100, a part, 10 epochs, 1 and 2 threads",
+    "threads": "skip-gram, D=100, a part, 10 epochs, 1 and 2 threads; inlay alone",
     "two": "skip-gram, D=100, the whole text, 3 epochs, 2 threads",
     "memory": "skip-gram, D=100, the whole text, 1 epoch",
     "read": "count and encode the whole text",
@@ -72,7 +72,8 @@ def plan(quick: bool) -> Iterator[tuple[str, Job]]:
             yield name, {**job, "seed": seed}
     for seed in seeds:
         for threads in (1, 2):
-            yield "threads", {**part, "dim": 100, "epochs": 2 if quick else 10, "threads": threads, "seed": seed}
+            job: Job = {**part, "tool": "inlay", "dim": 100, "epochs": 2 if quick else 10}
+            yield "threads", {**job, "threads": threads, "seed": seed}
     yield "memory", {**whole, "epochs": 1, "seed": 0}
     for _ in seeds:
         yield "read", {"what": "read", "text": "english"}
