@@ -4,7 +4,8 @@
 
 One epoch of skip-gram, of CBOW and of skip-gram with hierarchical softmax, each training in a process of its own. Time
 is that of training alone, without reading; where the vocabulary grows, the text is drawn by chance from a Zipf
-distribution, since the sample has no million words. Threads are judged by wall time, all else by CPU time. The plot lies beside the results, as .png.
+distribution, since the sample has no million words. Threads are judged by wall time, all else by CPU time.
+The plot lies beside the results, as .png.
 """
 
 import json
