@@ -34,10 +34,9 @@ def twin_own_noise(steps, random, inputs, outputs, words):
 
 
 def twin_tree(steps, random, inputs, outputs, *_):
-    two = skipgram_kernels.AT_ONCE
     for rate, centre, rows, into in steps:
-        for c in range(0, len(rows), two):
-            together(inputs, rows[c : c + two], into[c : c + two], outputs, *path_of(centre, TREE, rate))
+        for c in range(0, len(rows), 2):
+            together(inputs, rows[c : c + 2], into[c : c + 2], outputs, *path_of(centre, TREE, rate))
 
 
 def from_mean(inputs, rows, into, outputs, outs, step):

@@ -149,6 +149,34 @@ def update(inputs: Any, rows: Any, into: Any, m: Any, outputs: Any, outs: Any, g
 
 
 @compiled
+def update_two(
+    inputs: Any, a: Any, b: Any, into_a: Any, into_b: Any, outputs: Any, outs: Any, g: Any, width: Any
+) -> None:
+    """`update` for two neighbours a and b: their twelve errors stay in registers, an output is written once."""
+    for s in range(0, len(outs), SLOTS):
+        r0, r1, r2, r3, r4, r5 = outs[s], outs[s + 1], outs[s + 2], outs[s + 3], outs[s + 4], outs[s + 5]
+        a0, a1, a2 = spread(g, 0, s), spread(g, 0, s + 1), spread(g, 0, s + 2)
+        a3, a4, a5 = spread(g, 0, s + 3), spread(g, 0, s + 4), spread(g, 0, s + 5)
+        b0, b1, b2 = spread(g, 1, s), spread(g, 1, s + 1), spread(g, 1, s + 2)
+        b3, b4, b5 = spread(g, 1, s + 3), spread(g, 1, s + 4), spread(g, 1, s + 5)
+        for d in range(0, width, LANES):
+            o0, o1, o2 = load(outputs, r0, d), load(outputs, r1, d), load(outputs, r2, d)
+            o3, o4, o5 = load(outputs, r3, d), load(outputs, r4, d), load(outputs, r5, d)
+            x = load(inputs, a, d)
+            even, odd = fma(a4, o4, fma(a2, o2, fma(a0, o0, x))), fma(a5, o5, fma(a3, o3, fma(a1, o1, zero())))
+            store(inputs, into_a, d, plus(even, odd))
+            y = load(inputs, b, d)  # after the other is written: it may be the same word
+            even, odd = fma(b4, o4, fma(b2, o2, fma(b0, o0, y))), fma(b5, o5, fma(b3, o3, fma(b1, o1, zero())))
+            store(inputs, into_b, d, plus(even, odd))
+            store(outputs, r0, d, fma(b0, y, fma(a0, x, o0)))
+            store(outputs, r1, d, fma(b1, y, fma(a1, x, load(outputs, r1, d))))  # read again, as in `predict`
+            store(outputs, r2, d, fma(b2, y, fma(a2, x, load(outputs, r2, d))))
+            store(outputs, r3, d, fma(b3, y, fma(a3, x, load(outputs, r3, d))))
+            store(outputs, r4, d, fma(b4, y, fma(a4, x, load(outputs, r4, d))))
+            store(outputs, r5, d, fma(b5, y, fma(a5, x, load(outputs, r5, d))))
+
+
+@compiled
 def predict(hidden: Any, row: Any, outputs: Any, outs: Any, step: Any, error: Any, width: Any) -> None:
     """For the one vector h = hidden[row] and g_t = step[0, t] + step[1, t] · σ(h · o_t): o_t += g_t · h, and
     error (1, ≥ W) = Σ_t g_t · o_t, of the outputs as they were. An output that stands twice gets both updates."""

@@ -32,10 +32,8 @@ from inlay.vectors.kernels import (
     next_piece,
     predict,
     update,
+    update_two,
 )
-
-AT_ONCE = 2
-"""Neighbours that a path sees before it changes; even, since `errors` scores an odd one twice."""
 
 
 @compiled
@@ -153,14 +151,14 @@ def tree(
 ) -> int:
     """Hierarchical softmax: the neighbours of a centre, two at a time, against the nodes of its path.
 
-    All at once would be a sixth faster and costs a point or two of the analogies: every path begins at the same few
+    All at once would be a little faster and costs a point or two of the analogies: every path begins at the same few
     nodes, and they would take all the neighbours' steps from one place.
     """
     n_slots = (longest + TILE - 1) // TILE * SLOTS
     piece = np.empty(PIECE, np.int32)
     rows, into = np.empty(2 * window + 2, np.int64), np.empty(2 * window + 2, np.int64)
     outs, step = np.empty(n_slots, np.int64), np.empty((2, n_slots), np.float32)
-    g = np.empty((AT_ONCE, n_slots), np.float32)
+    g, error = np.empty((2, n_slots), np.float32), np.empty((1, width), np.float32)
 
     at = begin
     while at < end:
@@ -173,8 +171,10 @@ def tree(
             used = choose_path(piece[p], points, codes, starts, rate, outs, step)
             if p + window + 2 < n:
                 fetch(inputs, piece[p + window + 2], width)
-            for c in range(0, m, AT_ONCE):
-                some = min(AT_ONCE, m - c)
-                errors(inputs, rows[c:], some, outputs, outs[:used], step, g, width)
-                update(inputs, rows[c:], into[c:], some, outputs, outs[:used], g, width)
+            for c in range(0, m - 1, 2):
+                errors(inputs, rows[c:], 2, outputs, outs[:used], step, g, width)
+                update_two(inputs, rows[c], rows[c + 1], into[c], into[c + 1], outputs, outs[:used], g, width)
+            if m & 1:
+                predict(inputs, rows[m - 1], outputs, outs[:used], step, error, width)
+                add(inputs, rows[m - 1], into[m - 1], error, width)
     return at
