@@ -203,7 +203,7 @@ def lookup() -> str:
 TABLES: dict[str, Callable[[], str]] = {
     table.__name__: table
     for table in (
-        retrieval, summary, word2vec, word2vec_costs, word2vec_quality, fasttext, glove, classifier, lookup,
+        retrieval, summary, word2vec, word2vec_costs, word2vec_quality, fasttext, glove, classifier, peers, lookup,
     )
 }  # fmt: skip
 
