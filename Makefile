@@ -33,6 +33,11 @@ format: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/fit_retrieval.py
 	$(BIN)/python benchmarks/word2vec_vs_gensim.py
+	$(BIN)/python benchmarks/fasttext_speed.py
+	$(BIN)/python benchmarks/glove_vs_c.py
+	$(BIN)/python benchmarks/classifier_vs_fasttext.py
+	$(BIN)/python benchmarks/lookup.py
+	$(BIN)/python benchmarks/growth.py
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
