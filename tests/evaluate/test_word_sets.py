@@ -51,7 +51,7 @@ def test_googles_parts_are_told_apart(vectors, data):
     assert len(results) == 3 + 14
 
 
-def test_files_are_told_apart_by_content_and_a_tree_is_json(vectors, tmp_path):
+def test_files_are_told_apart_by_content_and_a_tree_is_json(tmp_path):
     (tmp_path / "q").write_text(": one\nman woman king queen\n: two\na b c d\n")
     (tmp_path / "p").write_text("man woman 3\nman king 2\nking prince 1\n")
     square = WordVectors(
