@@ -38,12 +38,12 @@ class SkipGram:
 
 @dataclass(frozen=True)
 class Cbow:
-    """Each word is predicted from the mean of its neighbours: several times faster, and weaker on rare words."""
+    """Each word is predicted from the mean of its neighbours: a little faster, and weaker on little text."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PerCentre:
-    """One set of noise words for each centre, shared by all its neighbours: several times faster, as good."""
+    """One set of noise words for each centre, shared by all its neighbours: less than half the time, as good."""
 
     drawn: int | None = None
     """Noise words drawn, each of weight words / drawn; None: as many as `words`."""
