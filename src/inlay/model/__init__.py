@@ -1,0 +1,1 @@
+"""The Transformer stack: parts that are frozen dataclasses and build their modules."""
