@@ -15,7 +15,7 @@ ALL_FILES = [*FILES, *sorted((ROOT / "tests").rglob("*.py")), *sorted((ROOT / "b
 
 # A module may import from its own line and from the lines above it.
 LAYERS = [
-    {"errors", "config", "batch", "files", "live", "stages"},
+    {"errors", "config", "batch", "files", "tensorfile", "live", "stages"},
     {"text", "tokenize"},
     {"vectors", "model"},
     {"objective", "task", "convert", "generate"},

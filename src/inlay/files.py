@@ -6,9 +6,12 @@ import errno
 import fcntl
 import hashlib
 import json
+import math
 import os
+import reprlib
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,8 @@ from typing import Any
 from inlay.errors import InputError
 
 CHECKSUMS = "checksums.json"
+DEPTH = 64
+"""Levels of the deepest JSON that is read."""
 
 # To read the mask is to set it, for every thread of the process; so it is read once, before there are others.
 _UMASK = os.umask(0o077)
@@ -91,11 +96,52 @@ def write_json(path: str | Path, tree: Any) -> None:
 def read_json(path: str | Path) -> Any:
     """The tree in a JSON file; a file that is missing or is no JSON is an InputError that says where it breaks."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return parse_json(Path(path).read_bytes(), path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
+
+
+def parse_json(data: bytes, place: str | Path) -> Any:
+    """The tree in JSON bytes: in UTF-8, each key once in a table, finite numbers; else an InputError naming `place`.
+
+    A tree of more than DEPTH levels is refused too, so that it can be walked and shown without a thought.
+    """
+    try:
+        text = data.decode("utf-8")
+        tree = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse_constant, parse_float=_finite)
+        if "\\ud" in text or "\\uD" in text:
+            json.dumps(tree, ensure_ascii=False).encode()  # half a character, such as \\ud800 alone, is no text
+        level, below = 0, [tree]
+        while below := [part for one in below for part in _parts(one)]:
+            level += 1
+            if level >= DEPTH:
+                raise ValueError(f"more than {DEPTH} levels deep")
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON ({error}); the file is damaged or of another kind") from None
+        raise InputError(f"{place}: not JSON ({error}); the file is damaged or of another kind") from None
+    return tree
+
+
+def _parts(tree: Any) -> list[Any]:
+    return list(tree.values()) if isinstance(tree, dict) else tree if isinstance(tree, list) else []
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        twice = Counter(key for key, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"the key {reprlib.repr(twice)} stands twice in a table")
+    return table
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise ValueError(f"{reprlib.repr(digits)} is too large a number")
+    return number
 
 
 def sha256(path: str | Path) -> str:

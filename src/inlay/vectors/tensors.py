@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inlay.errors import InputError
+from inlay.tensorfile import read_header, write_header
 from inlay.vectors.gather import refuse_infinite_vectors
 from inlay.vectors.storage import Full, Half, Int8, Table
 from inlay.vectors.words import Words
@@ -45,7 +46,6 @@ _KINDS: dict[str, tuple[tuple[str, ...], int]] = {
     "offsets": (("I64",), 1),
     "words": (("U8",), 1),
 }
-_ALIGN = 64
 
 
 def write(vectors: "WordVectors", path: Path) -> None:
@@ -108,44 +108,27 @@ def _bytes(tensor: NDArray) -> memoryview:
 
 
 def write_tensors(path: Path, tensors: dict[str, NDArray], metadata: dict[str, str]) -> None:
-    """A safetensors file: the wider numbers first, so that each table is aligned, and then by name."""
-    header: dict[str, Any] = {"__metadata__": metadata}
-    order = sorted(tensors, key=lambda name: (-tensors[name].itemsize, name))
-    end = 0
-    for name in order:
-        tensor = tensors[name]
-        begin, end = end, end + tensor.nbytes
-        code = _CODES[tensor.dtype.newbyteorder("<")]
-        header[name] = {"dtype": code, "shape": list(tensor.shape), "data_offsets": [begin, end]}
-    head = json.dumps(header, separators=(",", ":"), sort_keys=True).encode()
-    head += b" " * (-(8 + len(head)) % _ALIGN)
+    """A safetensors file of the tensors: the same bytes for the same numbers."""
+    kinds = {name: (_CODES[tensor.dtype.newbyteorder("<")], tensor.shape) for name, tensor in tensors.items()}
     with open(path, "wb") as file:
-        file.write(len(head).to_bytes(8, "little") + head)
-        for name in order:
-            file.write(_bytes(tensors[name].astype(tensors[name].dtype.newbyteorder("<"), copy=False)))
+        for name in write_header(file, kinds, metadata):
+            tensor = tensors[name]
+            file.write(_bytes(tensor.astype(tensor.dtype.newbyteorder("<"), copy=False)))
 
 
 def _map_tensors(path: Path) -> tuple[dict[str, NDArray], dict[str, str]]:
     """(tensors, metadata) of a file, memory-mapped; what is neither of our names nor types is left out."""
-    from safetensors import SafetensorError, safe_open
-
     try:
-        with safe_open(path, "numpy") as opened:  # checks that the parts fill the file without holes or overlaps
-            metadata = opened.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path}: not a sound safetensors file ({error}); write it again") from None
-    with open(path, "rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        header: dict[str, Any] = json.loads(file.read(size))
-    header.pop("__metadata__", None)
+        entries, metadata = read_header(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); name a safetensors file") from None
     whole = np.memmap(path, np.uint8, "r")
     tensors = {}
-    for name, entry in header.items():
-        if entry["dtype"] in _DTYPES:
-            begin, end = (8 + size + offset for offset in entry["data_offsets"])
-            tensors[name] = np.asarray(whole[begin:end]).view(_DTYPES[entry["dtype"]]).reshape(entry["shape"])
+    for name, entry in entries.items():
+        if entry.code in _DTYPES:
+            tensors[name] = np.asarray(whole[entry.begin : entry.end]).view(_DTYPES[entry.code]).reshape(entry.shape)
         elif name in _KINDS:
-            raise _wrong_kind(path, name, f"{entry['dtype']} {tuple(entry['shape'])}")
+            raise _wrong_kind(path, name, f"{entry.code} {entry.shape}")
     return tensors, metadata
 
 
