@@ -16,6 +16,7 @@ from inlay.live import Live
 from inlay.tokenize import engine as border
 from inlay.tokenize import given, training
 from inlay.tokenize.kinds import TokenizerConfig, WordPiece
+from inlay.tokenize.writing import Writing
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as Engine
@@ -147,6 +148,11 @@ class Tokenizer:
         names = [added[number].content for number in sorted(added) if added[number].special]
         bare = {re.sub(r"^[\[<]|[\]>]$", "", name).lower(): name for name in reversed(names)}
         return {role: bare[name] for name, role in _ROLES.items() if name in bare}
+
+    @cached_property
+    def writing(self) -> Writing:
+        """How the vocabulary marks words and pieces; `writing.read(token)` says what a token stands for."""
+        return Writing.of(self._engine)
 
     def id(self, token: str) -> int:
         """The token's id; a token that is not in the vocabulary is an InputError."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from inlay.errors import InputError
 from inlay.tokenize.kinds import BPE, ByteBPE, Bytes, Characters, TokenizerConfig, Unigram, WordPiece, Words, _Learned
+from inlay.tokenize.writing import byte_letters
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as Engine
@@ -172,10 +173,7 @@ def _normalizer(config: _Learned) -> Any:
 
 
 def _byte_vocabulary(specials: tuple[str, ...]) -> dict[str, int]:
-    # The ids follow the byte values; the engine writes byte b as the letter that GPT-2 gave it.
-    kept = [b for b in range(256) if 33 <= b <= 126 or 161 <= b <= 172 or b >= 174]
-    letters = {b: chr(b) for b in kept}
-    letters |= {b: chr(256 + i) for i, b in enumerate(b for b in range(256) if b not in letters)}
+    letters = byte_letters()  # the ids follow the byte values
     return {token: i for i, token in enumerate([*specials, *(letters[b] for b in range(256))])}
 
 
