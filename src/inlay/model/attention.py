@@ -1,0 +1,142 @@
+"""Attention: self, cross and two-stream are one call, told apart by `context`.
+
+N query rows, M key rows, b texts of a group, T queries and S keys of a text, D model, H heads, K head.
+"""
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from inlay.model.cache import LayerCache
+from inlay.model.packed import Group, Side
+from inlay.model.scheme import Relative
+from inlay.model.sight import Sight, View
+
+if TYPE_CHECKING:
+    from inlay.model.stack import Stack
+
+
+class Attention(nn.Module):
+    """softmax(QKᵀ·scale + bias)V by heads, over the keys that each query may see. Vaswani et al. 2017.
+
+    A query that may see nothing gets zeros. Queries, keys and values are one matrix `qkv` (3HK, D), in that order.
+    """
+
+    def __init__(self, stack: "Stack", kept: tuple[int, ...] | None = None) -> None:
+        super().__init__()
+        self.kept = kept
+        """The numbers of the heads that are left after pruning; None: all."""
+        self.n_heads = stack.n_heads if kept is None else len(kept)
+        self.d_head, self.p = stack.d_head, stack.dropout.attention
+        self.scale = stack.d_head**-0.5 if stack.scale_scores else 1.0
+        inner = self.n_heads * stack.d_head
+        self.qkv = nn.Linear(stack.d_model, 3 * inner, bias=stack.attention_bias)
+        self.out = nn.Linear(inner, stack.d_model, bias=stack.attention_bias)
+
+    def forward(
+        self,
+        x: Tensor,
+        view: View,
+        relative: Relative | None = None,
+        *,
+        context: Tensor | None = None,
+        cache: LayerCache | None = None,
+        head_mask: Tensor | None = None,
+    ) -> Tensor:
+        """(N, D) -> (N, D); `context` (M, D) is where keys and values come from, if not from x; `head_mask` (H,)."""
+        q, k, v = self._project(x, context)
+        if relative is not None:
+            q, k = relative.rotate(q, view.q_position), relative.rotate(k, view.k_position)
+        if cache is not None:
+            cache.write(k, v, view.texts, view.q_position, n_texts=view.n_texts, room=view.room)
+        parts = []
+        for group, sight in zip(view.groups, view.sights, strict=True):
+            gq, gk, gv = _rectangles(group, q, k, v, cache)
+            y = self._attend(gq, gk, gv, sight, self._bias(gq, gk, group, sight, relative))
+            parts.append(group.queries.rows(y.transpose(1, 2)))  # (b, H, T, K) -> (n, H, K)
+        y = parts[0] if len(parts) == 1 else torch.cat(parts)
+        if head_mask is not None:
+            y = y * head_mask[:, None]
+        return self.out(y.flatten(1))
+
+    def source(self, x: Tensor, view: View, cache: LayerCache) -> Tensor:
+        """(N, D) -> (N, D): cross-attention whose keys and values are in the cache."""
+        assert cache.source is not None
+        width, (group,), (sight,) = self.n_heads * self.d_head, view.groups, view.sights
+        q = F.linear(x, self.qkv.weight[:width], None if self.qkv.bias is None else self.qkv.bias[:width])
+        gq = group.queries.take(q.unflatten(-1, (self.n_heads, self.d_head))).transpose(1, 2)
+        y = self._attend(gq, *cache.source, sight, None)
+        return self.out(group.queries.rows(y.transpose(1, 2)).flatten(1))
+
+    def keys_values(self, context: Tensor, side: Side) -> tuple[Tensor, Tensor]:
+        """(M, D) -> keys and values of all texts as rectangles (B, H, S, K), for the cache."""
+        width = self.n_heads * self.d_head
+        kv = F.linear(context, self.qkv.weight[width:], None if self.qkv.bias is None else self.qkv.bias[width:])
+        k, v = kv.unflatten(-1, (2, self.n_heads, self.d_head)).unbind(1)
+        return side.take(k).transpose(1, 2).contiguous(), side.take(v).transpose(1, 2).contiguous()
+
+    def weights(self, x: Tensor, view: View, relative: Relative | None = None, context: Tensor | None = None) -> list:
+        """What `forward` weighs the values by, computed anew for inspection: a (b, H, T, S) for each group."""
+        q, k, v = self._project(x, context)
+        if relative is not None:
+            q, k = relative.rotate(q, view.q_position), relative.rotate(k, view.k_position)
+        found = []
+        for group, sight in zip(view.groups, view.sights, strict=True):
+            gq, gk, _ = _rectangles(group, q, k, v, None)
+            scores = gq @ gk.transpose(-1, -2) * self.scale
+            bias = self._bias(gq, gk, group, sight, relative)
+            visible = sight.dense(group)
+            scores = scores if bias is None else scores + bias
+            scores = scores if visible is None else scores.masked_fill(~visible, -torch.inf)
+            found.append(torch.softmax(scores, -1).nan_to_num(0.0))  # a query that sees nothing weighs nothing
+        return found
+
+    def _project(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """(N, D), (M, D) -> (N, H, K), (M, H, K), (M, H, K)."""
+        if context is None:
+            q, k, v = self.qkv(x).unflatten(-1, (3, self.n_heads, self.d_head)).unbind(1)
+            return q, k, v
+        width = self.n_heads * self.d_head
+        weight, bias = self.qkv.weight, self.qkv.bias
+        q = F.linear(x, weight[:width], None if bias is None else bias[:width])
+        kv = F.linear(context, weight[width:], None if bias is None else bias[width:])
+        k, v = kv.unflatten(-1, (2, self.n_heads, self.d_head)).unbind(1)
+        return q.unflatten(-1, (self.n_heads, self.d_head)), k, v
+
+    def _bias(self, q: Tensor, k: Tensor, group: Group, sight: Sight, relative: Relative | None) -> Tensor | None:
+        if relative is None:
+            return None
+        if not relative.content:
+            bias = sight.bias
+            return bias if bias is None or self.kept is None else bias[:, list(self.kept)]
+        bias = relative.bias(q, k, group.at)
+        visible = sight.dense(group)
+        return bias if visible is None or bias is None else bias.masked_fill(~visible, -torch.inf)
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, sight: Sight, bias: Tensor | None) -> Tensor:
+        mask = sight.visible if bias is None else bias.to(q.dtype)
+        return F.scaled_dot_product_attention(
+            q,
+            k,
+            v,
+            attn_mask=mask,
+            dropout_p=self.p if self.training else 0.0,
+            is_causal=sight.causal and bias is None,
+            scale=self.scale,
+        )
+
+
+def _rectangles(
+    group: Group, q: Tensor, k: Tensor, v: Tensor, cache: LayerCache | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(N, H, K) and (M, H, K) twice -> (b, H, T, K) and (b, H, S, K) twice."""
+    gq = group.queries.take(q).transpose(1, 2)
+    if group.keys is not None:
+        return gq, group.keys.take(k).transpose(1, 2), group.keys.take(v).transpose(1, 2)
+    assert cache is not None
+    assert cache.keys is not None
+    assert cache.values is not None
+    seen = group.at.k.size(-1)
+    return gq, cache.keys[:, :, :seen], cache.values[:, :, :seen]

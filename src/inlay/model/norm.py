@@ -1,0 +1,34 @@
+"""Norms: a frozen dataclass each, that builds its module."""
+
+from dataclasses import dataclass
+
+from torch import nn
+
+
+@dataclass(frozen=True, kw_only=True)
+class LayerNorm:
+    """Each row less its mean, by its standard deviation, with a learned gain. Ba et al. 2016, arXiv:1607.06450."""
+
+    eps: float = 1e-12
+    """Added to the variance."""
+    bias: bool = True
+    """Learn a shift too; ModernBERT does not."""
+
+    def build(self, d: int) -> nn.Module:
+        """The module for rows of d numbers."""
+        return nn.LayerNorm(d, eps=self.eps, bias=self.bias)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RMSNorm:
+    """Each row by its root mean square, with a learned gain. Zhang and Sennrich 2019, arXiv:1910.07467."""
+
+    eps: float = 1e-6
+    """Added to the mean square."""
+
+    def build(self, d: int) -> nn.Module:
+        """The module for rows of d numbers."""
+        return nn.RMSNorm(d, eps=self.eps)
+
+
+Norm = LayerNorm | RMSNorm
