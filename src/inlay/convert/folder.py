@@ -1,0 +1,83 @@
+"""A model's folder: its files by name, none of them outside it, and never one that must be unpickled."""
+
+import os
+from pathlib import Path
+
+from inlay.errors import InputError
+from inlay.files import contained
+
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+
+_PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+_OTHERS = (".h5", ".msgpack", ".onnx", ".ot", ".gguf", ".npz")
+_SAVE = "from_pretrained(FOLDER) of its class, then save_pretrained(OUT)"
+
+
+def member(folder: str | Path, name: str) -> Path:
+    """The file `name` of the folder; InputError where that leads out of it, as a path or as a link, or is no file.
+
+    The files of a snapshot in the hub's cache are links to the blobs beside it: these are taken.
+    """
+    folder = Path(folder)
+    path = folder / name
+    if not _is_blob(folder, path):
+        contained(folder, name)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file" + ("" if folder.is_dir() else f"; {folder} is no folder"))
+    return path
+
+
+def _is_blob(folder: Path, path: Path) -> bool:
+    snapshots = folder.resolve().parent
+    if not path.is_symlink() or snapshots.name != "snapshots" or not snapshots.parent.name.startswith("models--"):
+        return False
+    target = Path(os.path.realpath(path))
+    # The blobs of this model, and the store that all models of the cache may share.
+    return any(target.is_relative_to(home / "blobs") for home in snapshots.parents[:2])
+
+
+def weight_file(place: str | Path) -> Path:
+    """The file that holds the weights, or the index of their shards: what was named, or what the folder has.
+
+    As other libraries do, it takes model.safetensors first, then its index, then the one .safetensors that there is.
+    """
+    place = Path(place)
+    if place.is_file():
+        if place.name.endswith((".safetensors", ".safetensors.index.json")):
+            return place
+        raise _foreign(place.parent, [place.name])
+    if not place.is_dir():
+        raise InputError(f"{place}: no such folder or file")
+    names = sorted(path.name for path in place.iterdir())
+    for name in (SINGLE, INDEX):
+        if name in names:
+            return member(place, name)
+    found = [name for name in names if name.endswith(".safetensors")]
+    if len(found) > 1:
+        raise InputError(
+            f"{place}: holds {len(found)} weight files ({_some(found)}) and no {INDEX}; "
+            "name the one to read, or fetch the index that goes with the shards"
+        )
+    if not found:
+        raise _foreign(place, [name for name in names if name.endswith(_PICKLES + _OTHERS)])
+    return member(place, found[0])
+
+
+def _foreign(folder: Path, names: list[str]) -> InputError:
+    for name in names:
+        if name.endswith(_PICKLES):
+            return InputError(
+                f"{folder / name}: a pickle, which can run code when it is opened, so it was not; get the model in "
+                f"safetensors, or convert it where you trust it, with transformers: {_SAVE}"
+            )
+    if names:
+        return InputError(
+            f"{folder / names[0]}: in a format that is not read; weights must be .safetensors: get the model in that "
+            f"format, or convert it with transformers: {_SAVE}"
+        )
+    return InputError(f"{folder}: holds no weights; there must be a {SINGLE}, or shards and their {INDEX}")
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
