@@ -58,6 +58,8 @@ class Learned:
     """The row of position 0; RoBERTa starts at 2, so that its 514 rows hold 512 tokens."""
 
     def __post_init__(self) -> None:
+        if self.max_len < 1:
+            raise InputError(f"max_len={self.max_len} must be at least 1; 512 is usual")
         if not 0 <= self.offset < self.max_len:
             raise InputError(
                 f"offset={self.offset} must lie in 0..{self.max_len - 1}, so that a table of max_len={self.max_len} "

@@ -80,8 +80,8 @@ class T5Bias(Relative):
 class Shaw:
     """A learned vector per distance, added to the key: q·(k + a). The paper's vectors for values are left out.
 
-    Shaw et al. 2018, arXiv:1803.02155, equation 4, the vectors shared by the heads of a layer; without the value part
-    the paper measures no loss (its section 4.3), and attention stays one fused call.
+    Shaw et al. 2018, arXiv:1803.02155, equation 4, with the vectors shared by the heads of a layer. The paper's own
+    ablation finds that the key part alone may suffice; so attention stays one fused call.
     """
 
     max_distance: int = 16

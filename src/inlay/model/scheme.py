@@ -74,7 +74,11 @@ def skew(x: Tensor) -> Tensor:
     consecutive positions whose last query stands at the last key.
     """
     t, p = x.shape[-2:]
-    return x.flatten(-2)[..., t - 1 : t * p - 1].unflatten(-1, (t, p - 1))[..., : p - t + 1] if t > 1 else x
+    if t == 1:
+        return x
+    row, column = x.stride()[-2:]
+    size, stride = (*x.shape[:-1], p - t + 1), (*x.stride()[:-2], row - column, column)
+    return x.as_strided(size, stride, x.storage_offset() + (t - 1) * column)
 
 
 def toeplitz(by_distance: Tensor, t: int) -> Tensor:

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from inlay.model.position import sinusoid
 from inlay.model.scheme import At, Relative, Sizes, skew
 
+_BLOCK = 128
+"""Queries whose scores by distance are computed at once; twice as fast as all 512 of a long text."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class XLRelative:
@@ -44,26 +47,37 @@ class XLBias(Relative):
         """(b, H, T, K), (b, H, S, K) -> (b, H, T, S)."""
         assert q is not None
         assert k is not None
-        content = torch.einsum("hk,bhsk->bhs", self.u, k)[:, :, None]
-        total = content + self._by_distance(q + self.v[:, None], at)
+        total = self._by_distance((q + self.v[:, None]) * self.scale, at)
+        total += torch.einsum("hk,bhsk->bhs", self.u * self.scale, k)[:, :, None]
         if at.q_segment is not None and at.k_segment is not None:
-            same, other = torch.einsum("bhtk,nhk->nbht", q + self.s[:, None], self.segment)[..., None]
-            total = total + torch.where((at.q_segment[:, None, :, None] == at.k_segment[:, None, None, :]), same, other)
-        return total * self.scale
+            q = (q + self.s[:, None]) * self.scale
+            same, other = torch.einsum("bhtk,nhk->nbht", q, self.segment)[..., None]
+            equal = at.q_segment[:, None, :, None] == at.k_segment[:, None, None, :]  # (b, 1, T, S)
+            total.add_(other).addcmul_(equal.to(total.dtype), same - other)
+        return total
 
     def _by_distance(self, q: Tensor, at: At) -> Tensor:
-        """(b, H, T, K) -> (b, H, T, S): q·R(i - j)."""
-        if at.consecutive:
-            t, s = at.q.size(-1), at.k.size(-1)
-            return skew(self._scores(q, torch.arange(s - 1, -t, -1, device=q.device)))
-        distance = -at.distance()  # query minus key
-        low, high = torch.stack(distance.aminmax()).tolist()
-        scores = self._scores(q, torch.arange(low, high + 1, device=q.device))
-        index = (distance - low).unsqueeze(-3)  # (1, T, S) or (b, 1, T, S)
-        return scores.gather(-1, index.expand(*q.shape[:3], -1))
+        """(b, H, T, K) -> (b, H, T, S): q·R(i - j), a new tensor."""
+        if not at.consecutive:
+            distance = -at.distance()  # query minus key
+            low, high = torch.stack(distance.aminmax()).tolist()
+            scores = _scores(q, self._waves(high, low - 1, q.device))
+            index = (high - distance).unsqueeze(-3)  # (1, T, S) or (b, 1, T, S)
+            return scores.gather(-1, index.expand(*q.shape[:3], -1))
+        left, s = at.q.size(-1), at.k.size(-1)
+        r, rows = self._waves(s - 1, -left, q.device), []
+        for block in q.split(_BLOCK, 2):  # neighbours share most of their distances, far queries do not
+            left -= block.size(2)
+            rows.append(skew(_scores(block, r[left : left + block.size(2) + s - 1])))
+        return torch.cat(rows, 2)
 
-    def _scores(self, q: Tensor, distance: Tensor) -> Tensor:
-        """(b, H, T, K), (P,) -> (b, H, T, P)."""
-        waves = sinusoid(distance.float(), self.d_model, "halves")
-        r = self.r(waves.to(self.r.weight.dtype)).unflatten(-1, self.u.shape)  # (P, H, K)
-        return torch.einsum("bhtk,phk->bhtp", q, r)
+    def _waves(self, first: int, end: int, device: torch.device) -> Tensor:
+        """(P, H, K): R of the distances from `first` down to above `end`."""
+        distance = torch.arange(first, end, -1, device=device, dtype=torch.float32)
+        waves = sinusoid(distance, self.d_model, "halves").to(self.r.weight.dtype)
+        return self.r(waves).unflatten(-1, self.u.shape)
+
+
+def _scores(q: Tensor, r: Tensor) -> Tensor:
+    """(b, H, T, K), (P, H, K) -> (b, H, T, P)."""
+    return torch.einsum("bhtk,phk->bhtp", q, r)
