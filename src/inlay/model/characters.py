@@ -21,6 +21,8 @@ from inlay.tokenize.tokenizer import Tokenizer
 
 _BLOCK = 4096
 """Tokens that `table` reads at a time."""
+_PASS_ON = -2.0
+"""Bias of a highway's gate at the start: it passes on 88 % of its input."""
 _ACTIVATIONS = {"tanh": torch.tanh, "relu": torch.relu}
 
 
@@ -93,7 +95,6 @@ class CharacterTable(nn.Module, ABC):
         super().__init__()
         self.config, self.vocab_size, self.d = config, vocab_size, d
         self.character = nn.Embedding(FIRST_SPECIAL + config.specials + config.buckets, config.d_character)
-        nn.init.normal_(self.character.weight, std=HASHES**-0.5)  # a character is the sum of K rows
         unknown = torch.full((vocab_size, config.max_characters, HASHES), -1, dtype=torch.int32)
         self.register_buffer("spelling", unknown)
         self._ready = False
@@ -134,6 +135,27 @@ class CharacterTable(nn.Module, ABC):
             return torch.cat([self._tokens(ids) for ids in rows])
         return torch.cat([checkpoint(self._tokens, ids, use_reentrant=False) for ids in rows])
 
+    def draw(self, std: float, rng: torch.Generator) -> None:
+        """Draw all weights anew, so that a token's numbers are about as large as a table's drawn with this `std`.
+
+        Each layer keeps the size of what it reads, and the last brings it to `std`. All drawn small alike, as tables
+        and matrices elsewhere are, the product of four small factors would be next to nothing.
+        """
+        for name, weight in self.named_parameters():
+            if weight.is_meta:
+                continue
+            if name.endswith("bias"):
+                nn.init.constant_(weight, _PASS_ON if name.endswith("gate.bias") else 0.0)
+                continue
+            size = std / self.size if name == "project.weight" else 1.0
+            # A character is the sum of K rows; a number behind a matrix is the sum of as many as its rows are long.
+            terms = HASHES if name == "character.weight" else weight[0].numel()
+            drawn = torch.empty(weight.shape).normal_(std=size * terms**-0.5, generator=rng)
+            with torch.no_grad():
+                weight.copy_(drawn)
+
+    size: float
+    """The root mean square of what the last layer reads, when all weights were just drawn."""
     in_order: bool
     """Whether the order of the characters tells tokens apart."""
 
@@ -163,6 +185,7 @@ class CharacterTable(nn.Module, ABC):
 
 
 class _Mean(CharacterTable):
+    size = 0.45  # the mean of some five characters, each of size 1
     in_order = False
 
     def __init__(self, config: CharacterMean, vocab_size: int, d: int) -> None:
@@ -174,6 +197,7 @@ class _Mean(CharacterTable):
 
 
 class _CNN(CharacterTable):
+    size = 0.75  # the largest of some eight answers, most of them cut to 1
     in_order = True
 
     def __init__(self, config: CharacterCNN, vocab_size: int, d: int) -> None:
@@ -207,7 +231,7 @@ class Highway(nn.Module):
     def __init__(self, d: int) -> None:
         super().__init__()
         self.change, self.gate = nn.Linear(d, d), nn.Linear(d, d)
-        nn.init.constant_(self.gate.bias, -2.0)  # begin by passing on
+        nn.init.constant_(self.gate.bias, _PASS_ON)
 
     def forward(self, x: Tensor) -> Tensor:
         share = torch.sigmoid(self.gate(x))

@@ -22,7 +22,10 @@ from inlay.tokenize.writing import Written
 HASHES = 3
 """K"""
 NOTHING, NO_TOKEN, MARK, FIRST_SPECIAL = 0, 1, 2, 3
-"""Rows for the end of a token, for an id without a token, for the mark of a piece; then those of the specials."""
+"""Rows for the end of a token, for an id without a token, for the mark of a piece; then those of the specials.
+
+Each of these has one row K times.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
