@@ -68,6 +68,8 @@ class Input:
     """How much of a row training leaves out."""
     scale: float = 1.0
     """What token vectors are multiplied by; the original Transformer takes √d_model."""
+    query: bool = False
+    """A learned row from which XLNet's second stream starts wherever a token is to be told. Yang et al. 2019."""
     frozen: Literal["never", "always"] | int = "never"
     """When the token table learns: `never` frozen, `always` frozen, or frozen for that many steps."""
 
@@ -129,6 +131,7 @@ class InputLayer(nn.Module):
             d += (d_position if config.position else 0) + (d_segment if config.n_segments else 0)
         self.norm = config.norm.build(d) if config.norm else nn.Identity()
         self.project = nn.Linear(d, d_model) if d != d_model else nn.Identity()
+        self.query = nn.Parameter(torch.zeros(d_model)) if config.query else None
         self.dropout = nn.Dropout(config.dropout)
         self.at_step(0)
 
@@ -151,6 +154,12 @@ class InputLayer(nn.Module):
             for part in parts[1:]:
                 x = x + part
         return self.project(self.dropout(self.norm(x)))
+
+    def queries(self, n: int) -> Tensor:
+        """(n, D): what a second stream of so many rows starts from."""
+        if self.query is None:
+            raise InputError("this model has no row for a second stream to start from; set input.query=true")
+        return self.dropout(self.query.expand(n, -1))
 
     def table(self) -> Tensor:
         """(V, E): the vector of every token, which a tied output layer compares with."""
