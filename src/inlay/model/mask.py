@@ -112,7 +112,9 @@ class Permutation:
 
     def dense(self, group: Group) -> Tensor:
         """(b, T, S)."""
-        return permutation(group.queries.take(self.rank), self.own, _keys(group).take(self.rank))
+        ranks = _keys(group).take(self.rank)  # (b, S)
+        asked = ranks.gather(-1, group.at.q.expand(len(ranks), -1))  # a query stream may ask at some places only
+        return permutation(asked, self.own, ranks)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ N rows, D model, H heads, L layers.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -191,6 +191,20 @@ class Block(nn.Module):
             x = self._after(x, y, self.cross_norm, view)
         return self._after(x, self.ffn(self._before(x, self.ffn_norm)), self.ffn_norm, view)
 
+    def self_weights(self, x: Tensor, view: View, relative: Relative | None) -> list[Tensor]:
+        """What this block's self-attention weighs, for rows (N, D) that come in: (b, H, T, S) for each group."""
+        return self.attention.weights(self._before(x, self.attention_norm), view, relative)
+
+    def cross_weights(
+        self, x: Tensor, view: View, relative: Relative | None, memory: Tensor, memory_view: View
+    ) -> list[Tensor]:
+        """What this block's look at the encoder weighs, for rows (N, D) that come in."""
+        assert self.cross is not None
+        assert self.cross_norm is not None
+        y = self.attention(self._before(x, self.attention_norm), view, relative)
+        x = self._after(x, y, self.attention_norm, view)
+        return self.cross.weights(self._before(x, self.cross_norm), memory_view, context=memory)
+
     def _before(self, x: Tensor, norm: nn.Module) -> Tensor:
         return norm(x) if self.norm_first else x
 
@@ -304,5 +318,9 @@ class Views:
 
 
 def _relatives(scheme: RelativeScheme, stack: Stack) -> nn.ModuleList:
-    count = 0 if scheme is None else 1 if scheme.shared else stack.n_blocks
-    return nn.ModuleList(scheme.build(stack) for _ in range(count) if scheme is not None)
+    if scheme is None:
+        return nn.ModuleList()
+    if scheme.shared:
+        return nn.ModuleList([scheme.build(stack)])
+    gone = [len(heads) for heads in stack.pruned] or [0] * stack.n_blocks
+    return nn.ModuleList(scheme.build(replace(stack, n_heads=stack.n_heads - n, pruned=())) for n in gone)

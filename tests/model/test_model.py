@@ -1,0 +1,239 @@
+"""The model's borders: what it refuses, and how texts, targets and sources find each other."""
+
+import re
+from dataclasses import replace
+
+import pytest
+import torch
+
+from inlay.batch import Batch
+from inlay.config import from_tree
+from inlay.errors import InputError
+from inlay.model.heads import LanguageHead, PairHead, Pooler, TextHead
+from inlay.model.input import Concat, Input, Table
+from inlay.model.inspect import attention, states
+from inlay.model.model import ModelConfig
+from inlay.model.norm import LayerNorm, RMSNorm
+from inlay.model.position import Learned, Sinusoidal
+from inlay.model.prune import prune
+from inlay.model.relative import Alibi, Rotary, Shaw, T5Buckets, XLRelative
+from inlay.model.stack import Dropout, Stack
+
+STACK = Stack(n_layers=2, d_model=16, n_heads=4, d_ffn=24)
+ENCODER = ModelConfig(input=Input(vocab_size=50, position=Learned(max_len=12), n_segments=2), encoder=STACK)
+DECODER = ModelConfig(input=Input(vocab_size=50), decoder=replace(STACK, causal=True, relative=T5Buckets()))
+BOTH = ModelConfig(
+    input=Input(vocab_size=50, position=Sinusoidal()),
+    encoder=STACK,
+    decoder=replace(STACK, causal=True, cross=True),
+    heads=(LanguageHead(),),
+)
+TEXTS = Batch.of([[5, 6, 7], [8], [9, 10, 11, 12, 13], [1, 2, 3]])
+
+
+def rows(batch: Batch, x: torch.Tensor, text: int) -> torch.Tensor:
+    start = batch.starts[text]
+    return x[start : start + batch.lengths[text]]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"n_heads": 5}, "d_model=16 is not a multiple of n_heads=5; set d_head, or try n_heads=4"),
+        ({"n_layers": 0}, "n_layers=0 must be at least 1"),
+        ({"n_unique": 3}, "n_unique=3 must be at most n_layers=2"),
+        ({"activation": "gellu"}, "did you mean 'gelu'"),
+        ({"pruned": ((0, 1, 2, 3), ())}, "must be some, not all, of heads 0 to 3"),
+        ({"pruned": ((4,), ())}, "heads 0 to 3"),
+        ({"dropout": {"hidden": 1.5}}, "dropout hidden=1.5 must be at least 0 and below 1"),
+        ({"relative": {"kind": "Rotery"}}, "did you mean 'Rotary'"),
+        ({"n_layer": 2}, "did you mean 'n_layers'"),
+    ],
+)
+def test_a_stack_that_cannot_be_is_refused_by_its_value_and_a_way_out(change: dict, message: str) -> None:
+    tree = {"n_layers": 2, "d_model": 16, "n_heads": 4, "d_ffn": 24} | change
+    with pytest.raises(InputError, match=re.escape(message)):
+        from_tree(Stack, tree)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: ModelConfig(input=Input(vocab_size=5)), "needs an encoder, a decoder, or both"),
+        (lambda: replace(BOTH, decoder=STACK), "set decoder.cross=true"),
+        (lambda: replace(DECODER, decoder=replace(STACK, cross=True)), "needs an encoder to read"),
+        (lambda: replace(ENCODER, heads=(PairHead(),)), "add a Pooler"),
+        (lambda: replace(ENCODER, heads=(TextHead(labels=("a", "b")),)), "add a Pooler"),
+        (lambda: replace(ENCODER, heads=(Pooler(), Pooler())), "must be different kinds"),
+        (lambda: replace(BOTH, encoder=replace(STACK, d_model=32)), "must be equal"),
+        (lambda: Input(vocab_size=5, frozen=-1), "frozen=-1"),
+        (lambda: Input(vocab_size=5, token=Table(padding=5)).build(8), "padding=5 is no id"),
+        (lambda: TextHead(labels=("a", "a")), "must be different names"),
+    ],
+)
+def test_parts_that_do_not_fit_together_are_refused(make, message: str) -> None:
+    with pytest.raises(InputError, match=re.escape(message)):
+        make()
+
+
+def test_an_id_without_a_row_is_named_with_its_place() -> None:
+    model = ENCODER.build()
+    with pytest.raises(InputError, match=r"token id 50 \(place 3 of the batch\) has no row: they run from 0 to 49"):
+        model(Batch.of([[1, 2], [3, 50]]))
+    with pytest.raises(InputError, match=r"token id -1 \(place 0"):
+        model(Batch.of([[-1]]))
+    with pytest.raises(InputError, match=r"segment 2 \(place 1"):
+        model(Batch.of([[4, 4]], segments=[[0, 2]]))
+
+
+def test_a_text_beyond_the_position_table_is_told_how_long_it_may_be() -> None:
+    with pytest.raises(InputError, match="13") as error:
+        ENCODER.build()(Batch.of([list(range(13))]))
+    assert "12" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_a_call_that_does_not_fit_the_model_says_what_does() -> None:
+    with pytest.raises(InputError, match="give the target's batch too"):
+        BOTH.build()(TEXTS)
+    with pytest.raises(InputError, match="leave the target out"):
+        ENCODER.build()(TEXTS, TEXTS)
+    with pytest.raises(InputError, match="no decoder"):
+        ENCODER.build().decode(TEXTS)
+    with pytest.raises(InputError, match="no encoder"):
+        DECODER.build().encode(TEXTS)
+    with pytest.raises(InputError, match=r"give memory=model\.encode"):
+        BOTH.build().decode(TEXTS)
+    with pytest.raises(InputError, match="4 texts to write, but 1 to read"):
+        BOTH.build()(Batch.of([[1, 2]]), TEXTS)
+    model = ENCODER.build()
+    with pytest.raises(InputError, match="no head 'language'"):
+        model.read("language", model(TEXTS), model.pack(TEXTS).layout)
+
+
+def test_each_target_reads_its_own_source_in_whatever_order_lengths_come() -> None:
+    model = BOTH.build().eval()
+    target = Batch.of([[1, 2, 3, 4], [5, 6], [7], [8, 9, 10]])
+    together = model(TEXTS, target)
+    for text in range(4):
+        one = lambda batch: Batch.of([batch.ids[batch.rows == text].tolist()])  # noqa: B023, E731
+        alone = model(one(TEXTS), one(target))
+        assert torch.allclose(rows(target, together, text), alone, atol=1e-6)
+
+
+def test_texts_of_a_memory_can_be_taken_in_another_order_and_twice() -> None:
+    model = BOTH.build().eval()
+    memory = model.encode(TEXTS)
+    chosen = memory.select([2, 0, 2])
+    assert chosen.layout.lengths == (5, 3, 5)
+    assert torch.equal(chosen.rows, torch.cat([rows(TEXTS, memory.rows, text) for text in (2, 0, 2)]))
+
+
+def test_concat_puts_parts_side_by_side_and_projects_them() -> None:
+    config = replace(
+        ENCODER,
+        input=Input(
+            vocab_size=50,
+            d_embed=10,
+            position=Sinusoidal(),
+            n_segments=2,
+            combine=Concat(d_position=6, d_segment=3),
+            dropout=0,
+        ),
+    )
+    layer = config.build().eval().input
+    assert layer.project.in_features == 19
+    packed = config.build().pack(Batch.of([[4, 5]], segments=[[0, 1]]))
+    side_by_side = torch.cat(
+        [layer.token.weight[[4, 5]], layer.position(torch.arange(2)), layer.segment.weight[[0, 1]]], -1
+    )
+    assert torch.allclose(layer(packed), layer.project(side_by_side), atol=1e-6)
+
+
+def test_sum_adds_token_position_and_segment() -> None:
+    layer = ENCODER.build().eval().input
+    packed = ENCODER.build().pack(Batch.of([[4, 5]], segments=[[0, 1]]))
+    total = layer.token.weight[[4, 5]] + layer.position.table.weight[[0, 1]] + layer.segment.weight[[0, 1]]
+    assert torch.allclose(layer(packed), total, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("frozen", "learns"), [("never", [True] * 3), ("always", [False] * 3), (2, [False, False, True])]
+)
+def test_the_token_table_learns_when_the_config_says(frozen: str | int, learns: list[bool]) -> None:
+    model = replace(ENCODER, input=replace(ENCODER.input, frozen=frozen)).build()
+    assert model.input.token.weight.requires_grad == learns[0]
+    for step, free in enumerate(learns):
+        assert model.input.at_step(step) == free
+        model(TEXTS).sum().backward()
+        assert (model.input.token.weight.grad is not None) == any(learns[: step + 1])
+
+
+RELATIVES = [None, Rotary(), T5Buckets(), XLRelative(), Shaw(max_distance=4), Alibi()]
+
+
+@pytest.mark.parametrize("relative", RELATIVES, ids=lambda scheme: type(scheme).__name__)
+@pytest.mark.parametrize("norm", [LayerNorm(), RMSNorm()], ids=["layer", "rms"])
+def test_heads_cut_out_say_nothing_and_the_others_say_the_same(relative, norm) -> None:
+    stack = replace(STACK, relative=relative, norm=norm, n_layers=3)
+    model = ModelConfig(input=Input(vocab_size=50), encoder=stack).build(seed=3).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)) * 0.1)
+    mask = torch.ones(3, 4)
+    mask[0, [1, 3]] = mask[2, 0] = 0
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    smaller = prune(model, {0: [1, 3], 2: [0]})
+    assert torch.allclose(smaller(TEXTS), model(TEXTS, head_mask=mask), atol=1e-5)
+    assert smaller.config.encoder.pruned == ((1, 3), (), (0,))
+    assert sum(p.numel() for p in smaller.parameters()) < sum(p.numel() for p in model.parameters())
+    assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+    mask[0, 0] = 0
+    assert torch.allclose(prune(smaller, {0: [0]})(TEXTS), model(TEXTS, head_mask=mask), atol=1e-5)
+
+
+def test_pruning_what_is_not_there_is_an_error() -> None:
+    model = ENCODER.build()
+    for heads, message in [({2: [0]}, "blocks 0 to 1"), ({0: [4]}, "heads 0 to 3"), ({0: [0, 1, 2, 3]}, "not all")]:
+        with pytest.raises(InputError, match=message):
+            prune(model, heads)
+
+
+@pytest.mark.parametrize("relative", RELATIVES, ids=lambda scheme: type(scheme).__name__)
+def test_attention_weights_are_a_distribution_over_what_is_seen(relative) -> None:
+    config = replace(DECODER, decoder=replace(STACK, causal=True, relative=relative))
+    model = config.build()
+    for text, weights in enumerate(attention(model, TEXTS)):
+        t = int(TEXTS.lengths[text])
+        assert weights.shape == (2, 4, t, t)
+        assert torch.allclose(weights.sum(-1), torch.ones(2, 4, t), atol=1e-6)
+        assert torch.equal(weights, weights.tril())
+    assert model.training
+
+
+def test_weights_of_a_look_at_the_source_have_its_length() -> None:
+    target = Batch.of([[1, 2], [3], [4, 5, 6], [7]])
+    model = BOTH.build()
+    for text, weights in enumerate(attention(model, target, source=TEXTS, cross=True)):
+        assert weights.shape == (2, 4, target.lengths[text], TEXTS.lengths[text])
+        assert torch.allclose(weights.sum(-1), torch.ones(weights.shape[:-1]), atol=1e-6)
+    with pytest.raises(InputError, match="no cross-attention"):
+        attention(ENCODER.build(), TEXTS, cross=True)
+
+
+def test_states_are_the_input_and_every_layer_and_end_in_what_the_model_answers() -> None:
+    model = ENCODER.build().eval()
+    found = states(model, TEXTS)
+    assert len(found) == 3
+    assert torch.equal(found[-1], model(TEXTS))
+    assert torch.allclose(found[0], model.input(model.pack(TEXTS)), atol=1e-6)
+
+
+def test_whole_branches_are_dropped_by_text_and_made_up_for() -> None:
+    config = replace(ENCODER, encoder=replace(STACK, dropout=Dropout(hidden=0, attention=0, path=0.5), n_layers=1))
+    model = replace(config, input=replace(config.input, dropout=0)).build().train()
+    torch.manual_seed(0)
+    same = Batch.of([[3, 4, 5]] * 64)
+    found = model(same).detach().reshape(64, 3, 16)
+    kinds = {tuple(x.flatten().tolist()) for x in found.round(decimals=4)}
+    assert 2 <= len(kinds) <= 4  # two branches, each there or not, for a text as a whole
