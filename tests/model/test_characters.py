@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from inlay.errors import InputError
 from inlay.model.characters import CharacterCNN, CharacterMean, CharacterTable, Highway
+from inlay.model.init import Init, Normal, Scaled, Xavier, initialise
+from inlay.model.input import Input
 from inlay.model.spelling import FIRST_SPECIAL, MARK, NO_TOKEN
 from inlay.tokenize.kinds import ByteBPE, Unigram, WordPiece
 from inlay.tokenize.tokenizer import Tokenizer
@@ -229,6 +231,17 @@ def test_drawn_vectors_are_as_large_as_a_tables_and_come_from_the_seed(
     assert std / 2 < tables[0].square().mean().sqrt() < std * 2
     if isinstance(config, CharacterCNN):
         assert all((layer.gate.bias == -2).all() for layer in table.highway)
+
+
+@every_config
+@pytest.mark.parametrize(("init", "std"), [(Normal(), 0.02), (Scaled(), 1.0), (Xavier(), D**-0.5)])
+def test_a_familys_first_weights_give_characters_the_size_of_its_tables(
+    config: CharacterCNN | CharacterMean, init: Init, std: float, tokenizer: Tokenizer
+) -> None:
+    layer = Input(vocab_size=tokenizer.size, token=config).build(D)
+    initialise(layer, init, torch.Generator().manual_seed(0))
+    layer.token.spell(tokenizer)
+    assert std / 2.5 < layer.table().detach().square().mean().sqrt() < std * 2.5
 
 
 def test_a_highway_begins_by_passing_on() -> None:

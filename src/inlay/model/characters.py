@@ -150,7 +150,7 @@ class CharacterTable(nn.Module, ABC):
             size = std / self.size if name == "project.weight" else 1.0
             # A character is the sum of K rows; a number behind a matrix is the sum of as many as its rows are long.
             terms = HASHES if name == "character.weight" else weight[0].numel()
-            drawn = torch.empty(weight.shape).normal_(std=size * terms**-0.5, generator=rng)
+            drawn = torch.randn(weight.shape, generator=rng, device=rng.device) * (size * terms**-0.5)
             with torch.no_grad():
                 weight.copy_(drawn)
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from inlay.errors import InputError
 from inlay.model.attention import Attention
+from inlay.model.characters import CharacterTable
 from inlay.model.ffn import FeedForward
 from inlay.model.input import InputLayer
 from inlay.model.relative import T5Bias
@@ -64,6 +65,9 @@ def initialise(module: nn.Module, init: Init, rng: torch.Generator) -> None:
     for part in module.modules():
         _neutral(part)
     _DRAW[type(init)](module, init, rng)
+    for part in module.modules():
+        if isinstance(part, CharacterTable):
+            part.draw(_table_std(init, part.d), rng)
     for part in module.modules():
         if isinstance(part, nn.Embedding) and part.padding_idx is not None:
             part.weight[part.padding_idx] = 0
@@ -130,8 +134,20 @@ def _scaled(module: nn.Module, init: Scaled, rng: torch.Generator) -> None:
             fill(weight, 1.0 if name.endswith("token.weight") or "own" in name else weight.size(-1) ** -0.5)
 
 
+def _table_std(init: Init, d: int) -> float:
+    """What a token table of D numbers a row is drawn with."""
+    match init:
+        case Normal():
+            return init.std
+        case Scaled():
+            return init.factor
+        case Xavier():
+            return d**-0.5
+
+
 def _xavier(module: nn.Module, init: Xavier, rng: torch.Generator) -> None:
-    tables = {id(part.token.weight) for part in module.modules() if isinstance(part, InputLayer)}
+    layers = [part for part in module.modules() if isinstance(part, InputLayer)]
+    tables = {id(part.token.weight) for part in layers if isinstance(part.token, nn.Embedding)}
     for part in module.modules():
         if isinstance(part, Attention):  # three matrices in one: each has its own width out
             for one in part.qkv.weight.chunk(3):
