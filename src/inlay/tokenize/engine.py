@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer as Engine
 
 MAX_FILE_MB = 100
-"""The largest tokenizer.json that is read; the largest vocabularies in use (256,000 tokens) take 35 MB."""
+"""The largest file that is read; in a tokenizer.json, the largest vocabularies in use (256,000 tokens) take 35 MB."""
 
 _SAMPLES = (
     "",
@@ -52,29 +52,46 @@ def read(path: str | Path) -> "Engine":
     from tokenizers import Tokenizer as Engine
 
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; a tokenizer is a folder with a tokenizer.json, or that file")
-    if path.stat().st_size > MAX_FILE_MB << 20:
-        raise InputError(f"{path}: {path.stat().st_size >> 20} MB, but a tokenizer.json has {MAX_FILE_MB} MB at most")
-    with _without_stderr(), guarded(path, "train or copy it again"):
-        engine = Engine.from_str(_text(path))
+    text = text_of(path)
+    with quiet(path):
+        engine = Engine.from_str(text)
+    check(engine, path)
+    return engine
+
+
+@contextlib.contextmanager
+def quiet(place: str | Path) -> Iterator[None]:
+    """Guard what makes an engine of a file, and keep what the engine would write to stderr from the user."""
+    with _without_stderr(), guarded(place, "train or copy it again"):
+        yield
+
+
+def check(engine: "Engine", place: str | Path) -> None:
+    """Try the engine on a few texts, and take its truncation and padding off; InputError where it breaks."""
+    with quiet(place):
         engine.no_truncation()
         engine.no_padding()
         ids = engine.get_vocab(with_added_tokens=True).values()
         if not ids:
-            raise InputError(f"{path}: has no tokens; train it again")
+            raise InputError(f"{place}: has no tokens; train it again")
         # Holes are normal, but an embedding table with a row for each id must not be made huge by one crafted id.
         if max(ids) > 2 * len(ids) + 1000:
-            raise InputError(f"{path}: its highest id is {max(ids)}, but it has only {len(ids)} tokens; train it again")
+            raise InputError(
+                f"{place}: its highest id is {max(ids)}, but it has only {len(ids)} tokens; train it again"
+            )
         for sample in _SAMPLES:
             found = engine.encode(sample).ids + engine.encode(sample, add_special_tokens=False).ids
             engine.decode(found)
             if found and max(found) > max(ids):
-                raise InputError(f"{path}: gives id {max(found)}, which is no token of it; train it again")
-    return engine
+                raise InputError(f"{place}: gives id {max(found)}, which is no token of it; train it again")
 
 
-def _text(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """The UTF-8 text of a file of a tokenizer; InputError where it is missing, huge or of another encoding."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; a tokenizer is a folder with a {path.name}, copied whole")
+    if path.stat().st_size > MAX_FILE_MB << 20:
+        raise InputError(f"{path}: {path.stat().st_size >> 20} MB, but a {path.name} has {MAX_FILE_MB} MB at most")
     try:
         return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:

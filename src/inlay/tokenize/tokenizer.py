@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
-from itertools import chain
+from itertools import chain, compress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,7 +14,9 @@ from inlay.errors import InputError
 from inlay.files import write_json, write_text
 from inlay.live import Live
 from inlay.tokenize import engine as border
-from inlay.tokenize import given, training
+from inlay.tokenize import folders, given, training
+from inlay.tokenize.families import INPUTS, WITHOUT_SEGMENTS
+from inlay.tokenize.folders import Facts
 from inlay.tokenize.kinds import TokenizerConfig, WordPiece
 from inlay.tokenize.writing import Writing
 
@@ -33,13 +35,15 @@ _ROLES = {
     "|endoftext|": "eos",
 }
 _DEFAULT = WordPiece()
+_NOTHING_SAID = Facts()
 
 
 class Tokenizer:
     """Text to token ids and back; made by `train`, `from_vocabulary` or `load`, and never changed afterwards."""
 
-    def __init__(self, engine: "Engine") -> None:
+    def __init__(self, engine: "Engine", facts: Facts = _NOTHING_SAID) -> None:
         self._engine = engine
+        self._facts = facts
 
     @classmethod
     def train(cls, texts: Iterable[str], config: TokenizerConfig = _DEFAULT) -> Self:
@@ -72,44 +76,79 @@ class Tokenizer:
     def load(cls, path: str | Path) -> Self:
         """The tokenizer in a folder or a tokenizer.json; the file's own truncation and padding are left out.
 
-        Raises InputError for everything that is no sound tokenizer, crafted files included.
+        A folder without a tokenizer.json may have the plain files of its family: `folders.read` names them. Raises
+        InputError for everything that is no sound tokenizer, crafted files included; no code of the folder is run.
         """
         path = Path(path)
-        return cls(border.read(path / "tokenizer.json" if path.is_dir() else path))
+        return cls(border.read(path)) if path.is_file() else cls(*folders.read(path))
 
-    def save(self, folder: str | Path) -> None:
-        """Write tokenizer.json, tokenizer_config.json and special_tokens_map.json, each whole or not at all."""
-        folder = Path(folder)
+    def save(self, folder: str | Path, *, segments: bool | None = None) -> None:
+        """Write tokenizer.json, tokenizer_config.json and special_tokens_map.json, each whole or not at all.
+
+        `segments` says whether the model beside it takes them (as `token_type_ids`); None: as where it came from.
+        """
+        folder, facts = Path(folder), self._facts
         roles = {f"{role}_token": token for role, token in self.roles.items()}
+        inputs = facts.inputs if segments is None else INPUTS if segments else WITHOUT_SEGMENTS
+        said = {
+            "model_max_length": facts.max_length,
+            "model_input_names": None if inputs is None else list(inputs),
+            "padding_side": facts.padding_side,
+        }
         settings = {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False, **roles}
+        settings |= {name: value for name, value in said.items() if value is not None}
         write_json(folder / "tokenizer_config.json", settings)
         write_json(folder / "special_tokens_map.json", roles)
         write_text(folder / "tokenizer.json", self._engine.to_str(pretty=True))
 
-    def encode(self, texts: Sequence[str], *, max_length: int | None = None, specials: bool = False) -> Batch:
+    def encode(
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None = None,
+        *,
+        max_length: int | None = None,
+        specials: bool = False,
+    ) -> Batch:
         """The texts as one packed batch; `batch.cut` says how many tokens each text lost to `max_length`, 0 for most.
 
+        `pairs` gives each text a second one; a pair that is too long loses tokens at the end of its longer text.
         `specials` adds what the tokenizer puts around a text ([CLS] … [SEP]); they count for `max_length` and stay.
+        `batch.segments` is there for pairs, and where a special token has a segment of its own (XLNet's `<cls>`).
         """
         _no_single_text(texts)
-        around = self._engine.num_special_tokens_to_add(False) if specials else 0
+        _check_pairs(texts, pairs)
+        around = self._engine.num_special_tokens_to_add(pairs is not None) if specials else 0
         if max_length is not None and max_length <= around:
             raise InputError(f"max_length={max_length} leaves no room for text; try {around + 1} or more")
-        ids: list[np.ndarray] = []
+        told = pairs is not None or (specials and self._has_segments)
+        # Without a processor the fast way of the engine says segment 0 for both texts of a pair.
+        slow = pairs is not None and self._engine.post_processor is None
+        run = self._engine.encode_batch if slow else self._engine.encode_batch_fast
+        ids, segments = [np.zeros(0, np.int32)], [np.zeros(0, np.int32)]
         lengths, cut = np.zeros(len(texts), np.int64), np.zeros(len(texts), np.int64)
         done = 0
-        for block in _blocks(texts):
+        for block in _blocks(texts, pairs):
             with border.guarded("a text"):
-                encodings = self._engine.encode_batch_fast(block, add_special_tokens=specials)
-                for row, encoding in enumerate(encodings, done):
-                    lengths[row] = len(encoding)
+                encodings = run(block, add_special_tokens=specials)
+                rows = [encoding.ids for encoding in encodings]
+                parts = [encoding.type_ids for encoding in encodings] if told else []
+                for row, encoding in enumerate(encodings):
                     if max_length is not None and len(encoding) > max_length:
-                        encodings[row - done] = self._cut(block[row - done], max_length - around, specials)
-                        cut[row] = lengths[row] - max_length
-                        lengths[row] = max_length
-                ids.append(np.fromiter(chain.from_iterable(e.ids for e in encodings), np.int32))
+                        kept = _kept(encoding.sequence_ids, max_length - around)
+                        cut[done + row] = len(encoding) - max_length
+                        rows[row] = list(compress(rows[row], kept))
+                        if told:
+                            parts[row] = list(compress(parts[row], kept))
+                lengths[done : done + len(rows)] = [len(row) for row in rows]
+                ids.append(np.fromiter(chain.from_iterable(rows), np.int32))
+                segments.append(np.fromiter(chain.from_iterable(parts), np.int32))
             done += len(block)
-        return Batch(ids=np.concatenate(ids) if ids else np.zeros(0, np.int32), lengths=lengths, cut=cut)
+        return Batch(
+            ids=np.concatenate(ids),
+            lengths=lengths,
+            cut=cut,
+            segments=np.concatenate(segments) if told else None,
+        )
 
     def decode(self, ids: Iterable[int], *, specials: bool = False) -> str:
         """The text of the ids; special tokens are left out unless asked for."""
@@ -132,6 +171,11 @@ class Tokenizer:
             return self._engine.encode(border.readable(text), add_special_tokens=False).offsets
 
     @property
+    def max_length(self) -> int | None:
+        """Tokens that the model takes at most, where the folder says it; `encode` cuts only when it is told to."""
+        return self._facts.max_length
+
+    @cached_property
     def size(self) -> int:
         """Rows an embedding table needs: the highest id and one."""
         return max(self.vocabulary.values()) + 1
@@ -143,7 +187,12 @@ class Tokenizer:
 
     @cached_property
     def roles(self) -> dict[str, str]:
-        """What the special tokens are for, by their names: `{"pad": "[PAD]", "unk": "[UNK]", …}`, those that it has."""
+        """What the special tokens are for: `{"pad": "[PAD]", "unk": "[UNK]", …}`, those that it has.
+
+        A folder may say it, or the family of its tokenizer; else their names tell.
+        """
+        if self._facts.roles:
+            return dict(self._facts.roles)
         added = self._engine.get_added_tokens_decoder()
         names = [added[number].content for number in sorted(added) if added[number].special]
         bare = {re.sub(r"^[\[<]|[\]>]$", "", name).lower(): name for name in reversed(names)}
@@ -166,23 +215,53 @@ class Tokenizer:
     def __len__(self) -> int:
         return self.size
 
-    def _cut(self, text: str, room: int, specials: bool) -> Any:
-        encoding = self._engine.encode(text, add_special_tokens=False)
-        encoding.truncate(room)
-        return self._engine.post_process(encoding, add_special_tokens=True) if specials else encoding
+    @cached_property
+    def _has_segments(self) -> bool:
+        """Whether one text alone has more than one segment."""
+        with border.guarded("the text"):
+            return any(self._engine.encode("a").type_ids)
 
 
-def _blocks(texts: Sequence[str]) -> Iterator[list[str]]:
-    block: list[str] = []
+def _blocks(texts: Sequence[str], pairs: Sequence[str] | None) -> Iterator[list[str] | list[tuple[str, str]]]:
+    block: list[Any] = []
     held = 0
-    for text in texts:
-        block.append(border.readable(text))
+    for row, text in enumerate(texts):
+        if pairs is None:
+            block.append(border.readable(text))
+        else:
+            block.append((border.readable(text), border.readable(pairs[row])))
+            held += len(pairs[row])
         held += len(text)
         if held >= _BLOCK_CHARACTERS or len(block) >= _BLOCK_TEXTS:
             yield block
             block, held = [], 0
     if block:
         yield block
+
+
+def _kept(sides: Sequence[int | None], room: int) -> list[bool]:
+    """Which tokens stay where `room` is left for text: the specials, and the first ones of each of the two sides."""
+    first, second = sides.count(0), sides.count(1)
+    short, long = sorted((first, second))
+    if short + long > room:
+        long = max(short, room - short)
+        if short + long > room:
+            short, long = room // 2, room - room // 2
+    left = {0: short, 1: long} if first <= second else {0: long, 1: short}
+    kept = []
+    for side in sides:
+        kept.append(side is None or left[side] > 0)
+        if side is not None:
+            left[side] -= 1
+    return kept
+
+
+def _check_pairs(texts: Sequence[str], pairs: Sequence[str] | None) -> None:
+    if pairs is None:
+        return
+    _no_single_text(pairs)
+    if len(pairs) != len(texts):
+        raise InputError(f"{len(texts)} texts and {len(pairs)} second texts; each text needs one")
 
 
 def _no_single_text(texts: object) -> None:
