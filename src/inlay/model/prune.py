@@ -26,18 +26,19 @@ def prune(
     old: Transformer | None = getattr(model, name)
     if old is None:
         raise InputError(f"this model has no {name} to prune")
-    config = old.stack
-    gone = [set(cut) for cut in config.pruned] or [set[int]() for _ in range(config.n_blocks)]
+    shape = old.stack
+    gone = [set(cut) for cut in shape.pruned] or [set[int]() for _ in range(shape.n_blocks)]
     for block, cut in heads.items():
-        if not 0 <= block < config.n_blocks:
-            raise InputError(f"block {block} is not there: the {name} has blocks 0 to {config.n_blocks - 1}")
+        if not 0 <= block < shape.n_blocks:
+            raise InputError(f"block {block} is not there: the {name} has blocks 0 to {shape.n_blocks - 1}")
         gone[block] |= set(cut)
-    pruned = replace(config, pruned=tuple(tuple(sorted(cut)) for cut in gone))
-    smaller = replace(model.config, **{name: pruned}, family="").build(device=model.device)
+    pruned = replace(shape, pruned=tuple(tuple(sorted(cut)) for cut in gone))
+    own = {"encoder": model.config.encoder, "decoder": model.config.decoder} | {name: pruned}
+    config = replace(model.config, encoder=own["encoder"], decoder=own["decoder"], family="")
+    smaller = config.build(device=model.device)
     weights = model.state_dict()
-    for number in range(config.n_blocks):
-        block = old.blocks[number]
-        was = block.attention.kept or tuple(range(config.n_heads))  # type: ignore[union-attr]
+    for number in range(shape.n_blocks):
+        was = old.block(number).attention.kept or tuple(range(shape.n_heads))
         keep = torch.tensor([place for place, head in enumerate(was) if head not in gone[number]], device=model.device)
         at = f"{name}.blocks.{number}.attention."
         for part, axis in (("qkv.weight", 0), ("qkv.bias", 0), ("out.weight", 1)):

@@ -292,7 +292,13 @@ class Transformer(nn.Module):
         for i in range(stack.n_layers):
             number = i * stack.n_blocks // stack.n_layers
             is_local = stack.local is not None and i % stack.local.every != 0
-            yield i, self.blocks[number], self.relative_of(number, is_local), is_local  # type: ignore[misc]
+            yield i, self.block(number), self.relative_of(number, is_local), is_local
+
+    def block(self, number: int) -> Block:
+        """The block of that number."""
+        found = self.blocks[number]
+        assert isinstance(found, Block)
+        return found
 
     def relative_of(self, block: int, is_local: bool) -> Relative | None:
         """The relative positions that a block sees."""
