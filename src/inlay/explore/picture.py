@@ -16,7 +16,7 @@ from inlay.live import say
 _INCHES, _DPI = (12.0, 9.0), 150
 _MARGIN, _HEAD = 60.0, 70.0
 """Pixels around the points, and above them for the title."""
-_PAPER, _INK, _MUTED, _ACCENT = "#fdfdfb", "#1c2024", "#59626c", "#0a6a86"
+PAPER, INK, MUTED, ACCENT = "#fdfdfb", "#1c2024", "#59626c", "#0a6a86"
 _FIRST = "DejaVu Sans"
 """The font that comes with matplotlib."""
 _GOOD = ("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "PingFang SC", "Microsoft YaHei")
@@ -39,14 +39,14 @@ def draw_png(shown: WordMap, path: Path) -> int:
     written = [not missing & set(word) for word in words]
     _report(words, written, missing)
 
-    figure = Figure(figsize=_INCHES, dpi=_DPI, facecolor=_PAPER)
+    figure = Figure(figsize=_INCHES, dpi=_DPI, facecolor=PAPER)
     canvas = FigureCanvasAgg(figure)
     width, height = _INCHES[0] * _DPI, _INCHES[1] * _DPI
     points = fit(shown.points, width, height - _HEAD, _MARGIN) + (0, _HEAD)
     n = len(points)
     size = 9.5 if n <= 150 else 8.0 if n <= 500 else 7.0
     labels = [
-        figure.text(0, 0, word if has else "", family=families, fontsize=size, color=_INK, va="top", parse_math=False)
+        figure.text(0, 0, word if has else "", family=families, fontsize=size, color=INK, va="top", parse_math=False)
         for word, has in zip(words, written, strict=True)
     ]
     boxes = [label.get_window_extent(canvas.get_renderer()) for label in labels]
@@ -60,7 +60,7 @@ def draw_png(shown: WordMap, path: Path) -> int:
         else:
             label.set_visible(False)
     _dots(figure, points, width, height)
-    figure.text(0.018, 0.982, shown.title, family=families, fontsize=12, color=_MUTED, va="top", parse_math=False)
+    figure.text(0.018, 0.982, shown.title, family=families, fontsize=12, color=MUTED, va="top", parse_math=False)
     figure.savefig(path, format="png", metadata={"Software": "inlay"})
     return drawn
 
@@ -70,7 +70,7 @@ def _dots(figure: Any, points: NDArray[np.float64], width: float, height: float)
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
     axes.axis("off")
-    axes.scatter(points[:, 0], points[:, 1], s=14, color=_ACCENT, alpha=0.75, linewidths=0)
+    axes.scatter(points[:, 0], points[:, 1], s=14, color=ACCENT, alpha=0.75, linewidths=0)
 
 
 def _fonts(characters: set[str]) -> tuple[list[str], set[str]]:
