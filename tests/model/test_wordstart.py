@@ -10,7 +10,7 @@ import pytest
 from inlay.errors import InputError
 from inlay.model.coverage import Coverage
 from inlay.model.wordstart import AtRandom, FromNGrams, FromWords, Pieces, token_table
-from inlay.tokenize.kinds import ByteBPE, Bytes, Unigram, WordPiece
+from inlay.tokenize.kinds import BPE, ByteBPE, Bytes, TokenizerConfig, Unigram, WordPiece
 from inlay.tokenize.tokenizer import Tokenizer
 from inlay.vectors.subwords import Subwords
 from inlay.vectors.wordvectors import WordVectors
@@ -69,6 +69,26 @@ def test_a_piece_is_the_mean_of_the_words_that_it_stands_in_by_their_counts(
         (kept(WORDS)["playing"] + kept(WORDS)["jumping"]) / 2,
         rtol=1e-6,
     )
+
+
+@pytest.mark.parametrize("config", [WordPiece(size=60), ByteBPE(size=300), Unigram(size=50), BPE(size=60)])
+def test_pieces_are_those_of_a_plain_loop_over_words_as_they_stand_in_text(config: TokenizerConfig) -> None:
+    stems, ends = ["walk", "talk", "bake", "play", "jump"], ["", "ing", "s", "er"]
+    words = [*(stem + end for stem in stems for end in ends), ","]
+    tokenizer = Tokenizer.train(["the, bring sir " + " ".join(stems)] * 3, config)
+    vectors = kept(words, list(range(1, len(words) + 1)))
+    table, coverage = started(vectors, tokenizer)
+    sums: dict[str, list[tuple[int, np.ndarray]]] = {}
+    for count, word in enumerate(words, 1):
+        for token in tokenizer.tokens("the " + word)[len(tokenizer.tokens("the")) :]:
+            sums.setdefault(token, []).append((count, vectors[word]))
+    pieces = [token for token in sums if not tokenizer.writing.read(token).whole]
+    assert len(pieces) > 2
+    for token in pieces:
+        if (tokenizer.writing.read(token).text or "").strip():
+            expected = np.average([row for _, row in sums[token]], axis=0, weights=[count for count, _ in sums[token]])
+            np.testing.assert_allclose(table[tokenizer.id(token)], expected, rtol=1e-4, atol=1e-6, err_msg=token)
+    assert coverage.covered == pytest.approx(1)
 
 
 def test_a_word_that_the_tokenizer_writes_otherwise_is_found(vectors: WordVectors, tokenizer: Tokenizer) -> None:
