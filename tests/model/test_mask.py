@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import pytest
 import torch
@@ -19,6 +18,7 @@ from inlay.model.mask import (
     prefix,
     window,
 )
+from inlay.model.packed import Group, Layout, groups
 from inlay.model.relative import At
 
 CASES = pytest.mark.parametrize("seed", range(8))
@@ -125,34 +125,12 @@ def test_masks_combine(seed: int) -> None:
     same(mask, 2, 6, 6, sees)
 
 
-@dataclass(frozen=True, eq=False)
-class Side:
-    """Texts of packed rows as a rectangle; row 0 stands where there is none, as anything may."""
-
-    starts: list[int]
-    lengths: list[int]
-
-    def take(self, x: Tensor) -> Tensor:
-        longest = max(self.lengths)
-        rows = [
-            [start + i if i < length else 0 for i in range(longest)]
-            for start, length in zip(self.starts, self.lengths, strict=True)
-        ]
-        return x[torch.tensor(rows)]
+LENGTHS = [3, 4, 5]
 
 
-@dataclass(frozen=True, eq=False)
-class Group:
-    """Texts 2 and 0 of a batch of three whose texts have 3, 4 and 5 tokens."""
-
-    texts: Tensor
-    queries: Side
-    keys: Side
-    at: At
-
-
-def group() -> Group:
-    side, place = Side([7, 0], [5, 3]), torch.arange(5)
+def one_group() -> Group:
+    """Texts 2 and 0 of three, padded."""
+    side, place = Layout(LENGTHS).side([2, 0]), torch.arange(5)
     return Group(torch.tensor([2, 0]), side, side, At(place, place))
 
 
@@ -160,30 +138,66 @@ TOKENS = [(0, 7, 5), (1, 0, 3)]
 """Of each text in the group: its row in the rectangle, its first packed row, its length."""
 
 
+def ranks() -> Tensor:
+    return torch.cat([torch.randperm(n, generator=torch.Generator().manual_seed(n)) for n in LENGTHS])
+
+
 def test_a_prefix_rule_knows_the_texts_of_its_group() -> None:
-    mask = Prefix(torch.tensor([2, 9, 3])).dense(group())
+    mask = Prefix(torch.tensor([2, 9, 3])).dense(one_group())
     assert mask.shape == (2, 5, 5)
     assert torch.equal(mask, prefix(torch.tensor([3, 2]), 5))
 
 
 def test_a_prefix_rule_of_one_query_is_a_row_of_the_whole() -> None:
-    texts, side = torch.tensor([0, 1]), Side([0, 0], [1, 1])
+    texts, side = torch.tensor([0, 1]), Layout([1, 1]).side([0, 1])
     for at in (At(torch.tensor([3]), torch.arange(4)), At(torch.tensor([[3], [3]]), torch.arange(4).expand(2, 4))):
-        mask = Prefix(torch.tensor([2, 0])).dense(Group(texts, side, side, at))
+        mask = Prefix(torch.tensor([2, 0])).dense(Group(texts, side, None, at))
         assert torch.equal(mask, prefix(torch.tensor([2, 0]), 4)[:, 3:])
 
 
 @pytest.mark.parametrize("own", [False, True])
 def test_a_permutation_rule_compares_the_ranks_of_one_text(own: bool) -> None:
-    rank = torch.cat([torch.randperm(n, generator=torch.Generator().manual_seed(n)) for n in (3, 4, 5)])
-    mask = Permutation(rank, own).dense(group())
+    mask = Permutation(ranks(), own).dense(one_group())
     for row, start, length in TOKENS:
-        expected = permutation(rank[start : start + length], own)
+        expected = permutation(ranks()[start : start + length], own=own)
         assert torch.equal(mask[row, :length, :length], expected)
 
 
 def test_a_document_rule_compares_the_numbers_of_one_text() -> None:
     number = torch.tensor([0, 0, 1, 0, 1, 1, 1, 4, 4, 5, 4, 5])
-    mask = Documents(number).dense(group())
+    mask = Documents(number).dense(one_group())
     for row, start, length in TOKENS:
         assert torch.equal(mask[row, :length, :length], document(number[start : start + length]))
+
+
+@pytest.mark.parametrize("places", [[[2], [3, 0], [4, 1, 0]], [[2, 1], [0], [4]]])
+def test_rules_hold_for_a_stream_that_queries_a_few_places(places: list[list[int]]) -> None:
+    keys, lengths, number = Layout(LENGTHS), [1, 0, 4], ranks() % 2
+    queries = Layout([len(some) for some in places], position=[place for some in places for place in some])
+    seen = []
+    for group in groups(queries, keys):
+        masks = [
+            rule.dense(group)
+            for rule in (Permutation(ranks(), False), Prefix(torch.tensor(lengths)), Documents(number))
+        ]
+        for row, text in enumerate(group.texts.tolist()):
+            length, some = LENGTHS[text], places[text]
+            own = slice(keys.starts[text], keys.starts[text] + length)
+            whole = (
+                permutation(ranks()[own], own=False),
+                prefix(torch.tensor([lengths[text]]), length)[0],
+                document(number[own]),
+            )
+            for mask, expected in zip(masks, whole, strict=True):
+                assert torch.equal(mask[row, : len(some), :length], expected[some])
+            seen.append(text)
+    assert sorted(seen) == [0, 1, 2]
+
+
+def test_padding_in_front_of_a_short_text_does_not_ask_beyond_it() -> None:
+    keys = Layout([9, 2, 2])  # the first query stands at place 8, where padding of the others is said to stand too
+    queries = Layout([1, 2, 1], position=[8, 0, 1, 1])
+    side = queries.side([1, 2])
+    group = Group(torch.tensor([1, 2]), side, keys.side([1, 2]), At(side.take(queries.position), torch.arange(2)))
+    mask = Permutation(torch.arange(13), own=True).dense(group)
+    assert mask.tolist() == [[[True, False], [True, True]], [[True, True], [True, True]]]

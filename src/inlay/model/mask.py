@@ -54,7 +54,7 @@ def document(q_number: Tensor, k_number: Tensor | None = None) -> Tensor:
     return _column(q_number) == _row(q_number if k_number is None else k_number)
 
 
-def permutation(rank: Tensor, own: bool, k_rank: Tensor | None = None) -> Tensor:
+def permutation(rank: Tensor, k_rank: Tensor | None = None, *, own: bool) -> Tensor:
     """(T,) -> (T, T), or (b, T) -> (b, T, T): a token sees those whose rank is lower, and with `own` its own rank too.
 
     `own=True` is the content stream, where a token sees itself; `own=False` the query stream, which must predict it.
@@ -72,13 +72,10 @@ class Rectangle(Protocol):
 
 
 class Group(Protocol):
-    """What a rule asks of a group of texts: which they are, and how their queries and keys lie."""
+    """What a rule asks of a group of texts: which they are, how their keys lie, and where the queries stand in them."""
 
     @property
     def texts(self) -> Tensor: ...
-
-    @property
-    def queries(self) -> Rectangle: ...
 
     @property
     def keys(self) -> Rectangle | None: ...
@@ -106,15 +103,13 @@ class Permutation:
     """`permutation` for packed texts: ranks are compared within a text."""
 
     rank: Tensor
-    """(N,) whole numbers."""
+    """(N,) whole numbers, of all tokens, whether or not each is a query."""
     own: bool
     """True: the content stream, a token sees itself. False: the query stream."""
 
     def dense(self, group: Group) -> Tensor:
         """(b, T, S)."""
-        ranks = _keys(group).take(self.rank)  # (b, S)
-        asked = ranks.gather(-1, group.at.q.expand(len(ranks), -1))  # a query stream may ask at some places only
-        return permutation(asked, self.own, ranks)
+        return permutation(*_of_queries_and_keys(group, self.rank), own=self.own)
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,16 +121,19 @@ class Documents:
 
     def dense(self, group: Group) -> Tensor:
         """(b, T, S)."""
-        return document(group.queries.take(self.number), _keys(group).take(self.number))
+        return document(*_of_queries_and_keys(group, self.number))
 
 
 Rule = Prefix | Permutation | Documents
 """What a caller may add to what a stack lets see; padding is the stack's own business."""
 
 
-def _keys(group: Group) -> Rectangle:
+def _of_queries_and_keys(group: Group, x: Tensor) -> tuple[Tensor, Tensor]:
+    """(N,) of the tokens -> (b, T) of those that the queries stand at, which may be a few of them, and (b, S)."""
     assert group.keys is not None, "a rule over tokens needs the rows of the keys, which a cache no longer has"
-    return group.keys
+    keys = group.keys.take(x)
+    place = group.at.q.expand(len(keys), -1).clamp(max=keys.size(1) - 1)  # padding may stand anywhere
+    return keys.gather(1, place), keys
 
 
 def _prefix(q: Tensor, k: Tensor, lengths: Tensor) -> Tensor:
