@@ -16,6 +16,7 @@ import typer.core
 
 from inlay import __version__
 from inlay.commands import (
+    architecture,
     check,
     classify,
     data,
@@ -43,6 +44,7 @@ VERBS: Verbs = {
     "embed": model.embed,
     "evaluate": {"retrieval": evaluate.retrieval, "vectors": evaluate.vectors},
     "info": model.info,
+    "show": architecture.show,
     "check-data": check.check_data,
     "tokenizer": {"train": tokenizer.train, "encode": tokenizer.encode},
     "vectors": {

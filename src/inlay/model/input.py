@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from inlay.errors import InputError
-from inlay.model.characters import CharacterCNN, CharacterMean
+from inlay.model.characters import CharacterCNN, CharacterMean, CharacterTable, Spelling
 from inlay.model.coverage import Coverage
 from inlay.model.norm import Norm
 from inlay.model.packed import Packed
@@ -207,6 +207,12 @@ class InputLayer(nn.Module):
             if self.token.padding_idx is not None:
                 self.token.weight[self.token.padding_idx] = 0
         return coverage
+
+    def spell(self, tokenizer: "Tokenizer") -> Spelling:
+        """Tell a table that is read from characters how the tokenizer's tokens are written; says what it cut short."""
+        if not isinstance(self.token, CharacterTable):
+            raise InputError("this token table is not read from characters; take input.token: {kind: CharacterCNN}")
+        return self.token.spell(tokenizer)
 
     def check(self, batch_ids: np.ndarray, segments: np.ndarray | None) -> None:
         """Raise InputError for an id or a segment that has no row; done on the CPU, before anything is computed."""
