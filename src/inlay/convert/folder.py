@@ -29,12 +29,14 @@ def member(folder: str | Path, name: str) -> Path:
 
 
 def _is_blob(folder: Path, path: Path) -> bool:
-    snapshots = folder.resolve().parent
-    if not path.is_symlink() or snapshots.name != "snapshots" or not snapshots.parent.name.startswith("models--"):
+    if not path.is_symlink():
         return False
     target = Path(os.path.realpath(path))
-    # The blobs of this model, and the store that all models of the cache may share.
-    return any(target.is_relative_to(home / "blobs") for home in snapshots.parents[:2])
+    for snapshots in folder.resolve().parents:  # the folder is a snapshot, or a part of one
+        if snapshots.name == "snapshots" and snapshots.parent.name.startswith("models--"):
+            # The blobs of this model, and the store that all models of the cache may share.
+            return any(target.is_relative_to(home / "blobs") for home in snapshots.parents[:2])
+    return False
 
 
 def weight_file(place: str | Path) -> Path:

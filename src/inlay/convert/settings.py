@@ -109,6 +109,11 @@ class Settings:
             raise self.wrong(key, "a table")
         return Settings(value, f"{self._place}: {key}")
 
+    def plain(self) -> dict[str, Any]:
+        """The table as it stands, for a reader that checks all of it itself."""
+        self._read |= self._tree.keys()
+        return dict(self._tree)
+
     def keys(self) -> list[str]:
         """The keys in the order of the file; all of them count as read, as in a table from names to anything."""
         self._read |= self._tree.keys()

@@ -123,6 +123,8 @@ class Model(nn.Module):
         self.encoder: Transformer | None = config.encoder.build() if config.encoder else None
         self.decoder: Transformer | None = config.decoder.build() if config.decoder else None
         self.heads = nn.ModuleDict({head.name: head.build(config) for head in config.heads})
+        self.source: dict[str, Any] | None = None
+        """Where the weights were read from, a plain tree; None for weights that were drawn."""
 
     @property
     def device(self) -> torch.device:

@@ -1,0 +1,99 @@
+"""Family: how one kind of model lies in a folder of other libraries, both ways, and what a strict reader says of it."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor
+
+from inlay.convert.names import Names
+from inlay.convert.settings import Settings
+from inlay.errors import InputError
+from inlay.model.init import Normal
+from inlay.model.literal import differences
+from inlay.model.model import ModelConfig
+
+_OLD_NAMES = re.compile(r"(?<=LayerNorm\.)(gamma|beta)$")
+_NEW_NAMES = {"gamma": "weight", "beta": "bias"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """A table of names and two functions; whatever reads or writes a family goes through these."""
+
+    name: str
+    """The `model_type` in config.json, and `ModelConfig.family`."""
+    base: str
+    """What the names of the encoder's tensors begin with where there are heads beside it, such as `bert.`; the class
+    without heads leaves it out."""
+    classes: Mapping[str, frozenset[str]]
+    """The classes of transformers and the heads of ours that each has. The first is the one without heads of its own:
+    it may lack those that are named."""
+    read: Callable[[Settings, frozenset[str]], ModelConfig]
+    """The literal for the settings of config.json and the names of the tensors, `base` included."""
+    write: Callable[[ModelConfig], dict[str, Any]]
+    """The settings for a literal, as far as config.json can say it; `settings` checks that this is all the way."""
+    names: Callable[[ModelConfig], Names]
+    """The table of names."""
+
+    def architecture(self, config: ModelConfig) -> str:
+        """The class of transformers with exactly these heads; InputError where there is none."""
+        heads, (first, *others) = {head.name for head in config.heads}, self.classes
+        if heads <= self.classes[first]:
+            return first
+        for name in others:
+            if heads == self.classes[name]:
+                return name
+        known = "; ".join(" + ".join(sorted(found)) for found in self.classes.values() if found)
+        raise InputError(
+            f"no class of {self.name} has the heads {' + '.join(sorted(heads))} (there are: {known}); "
+            "leave heads out, or save it in inlay's own layout: family=''"
+        )
+
+    def settings(self, config: ModelConfig, ours: Iterable[str]) -> dict[str, Any]:
+        """config.json for a literal whose parameters are called so; InputError names the first field that does not fit.
+
+        What a saved model computes is held; how first weights were drawn (`init`) and when the token table learns
+        (`input.frozen`) are not part of it.
+        """
+        names = self.names(config)
+        theirs = {their for name in ours for their in names.known(name)}
+        tree = {"architectures": [self.architecture(config)], "model_type": self.name, **self.write(config)}
+        # Through text and back, as it will be read.
+        said = Settings(json.loads(json.dumps(tree)), f"a {self.name} config.json")
+        try:
+            back = self.read(said, frozenset(theirs))
+        except InputError as error:
+            raise InputError(f"{self.name} cannot hold this model: {error}; {_OWN}") from None
+        for field, given, held in differences(_computed(config), _computed(back)):
+            raise InputError(f"{self.name} cannot hold {field}={given} (there it would be {held}); {_OWN}")
+        return tree
+
+    def canonical(self, names: Iterable[str]) -> dict[str, str]:
+        """Names as in the table, and under each the name in the file: with `base`, and without the oldest spellings."""
+        names = list(names)
+        bare = self.base and not any(name.startswith(self.base) for name in names)
+        found: dict[str, str] = {}
+        for name in names:
+            new = (self.base if bare else "") + _OLD_NAMES.sub(lambda old: _NEW_NAMES[old[1]], name)
+            if new in found:
+                raise InputError(f"the file holds {found[new]!r} and {name!r}, which are one; get the model again")
+            found[new] = name
+        return found
+
+    def tensors(self, config: ModelConfig, ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The weights under the names, and in the shapes, that the family's class for these heads looks for."""
+        theirs = self.names(config).theirs(ours)
+        if self.architecture(config) == next(iter(self.classes)):
+            return {name.removeprefix(self.base): tensor for name, tensor in theirs.items()}
+        return theirs
+
+
+_OWN = "change it, or save the model in inlay's own layout: family=''"
+
+
+def _computed(config: ModelConfig) -> ModelConfig:
+    heads = tuple(sorted(config.heads, key=lambda head: head.name))
+    return replace(config, heads=heads, init=Normal(), input=replace(config.input, frozen="never"))
