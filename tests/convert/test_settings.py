@@ -195,7 +195,6 @@ OTHER: dict[str, Any] = {
     "label2id": {"a": 0, "b": 1, "c": 2},
     "architectures": ["Other"],
     "problem_type": "regression",
-    "chunk_size_feed_forward": 7,
     "initializer_range": 0.7,
     "initializer_factor": 3.0,
     "initializer_cutoff_factor": 1.0,
