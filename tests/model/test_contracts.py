@@ -136,6 +136,8 @@ def test_every_parameter_gets_a_gradient(member) -> None:
         weight = module.qkv.weight if parts == 3 else module.up.weight if parts == 2 else None
         if weight is not None:
             assert all(part.abs().sum() > 0 for part in weight.grad.chunk(parts)), name
+    if model.input.segment is not None:
+        assert bool(model.input.segment.weight.grad.abs().sum(-1).all())
 
 
 @torch.no_grad()

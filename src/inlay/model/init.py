@@ -14,6 +14,7 @@ from inlay.errors import InputError
 from inlay.model.attention import Attention
 from inlay.model.characters import CharacterTable
 from inlay.model.ffn import FeedForward
+from inlay.model.heads import InnerLayer
 from inlay.model.input import InputLayer
 from inlay.model.relative import T5Bias
 from inlay.model.stack import Transformer
@@ -31,7 +32,8 @@ class Normal:
     std: float = 0.02
     """Standard deviation."""
     residual: bool = False
-    """Matrices that write into the rows by √(2·layers) smaller, as many add up. Radford et al. 2019."""
+    """Matrices that write into the rows by √(2·layers) smaller, as many add up (Radford et al. 2019); a head's inner
+    layer too, as ModernBERT has it."""
     cut: float = 0.0
     """Draw again what lies more than so many standard deviations out; 0: nothing. BERT's own code takes 2."""
 
@@ -103,6 +105,9 @@ def _normal(module: nn.Module, init: Normal, rng: torch.Generator) -> None:
                     shrink[id(part.out.weight)] = factor
                 elif isinstance(part, FeedForward):
                     shrink[id(part.down.weight)] = factor
+            for part in module.modules():
+                if isinstance(part, InnerLayer):
+                    shrink[id(part.dense.weight)] = factor
     for _, weight in _matrices(module):
         draw(weight, init.std * shrink.get(id(weight), 1.0), rng, init.cut)
 
