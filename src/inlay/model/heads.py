@@ -42,6 +42,8 @@ class Inner:
     """The projection has one."""
     norm: Norm | None = None
     """The norm after it."""
+    dropout: float = 0.0
+    """How much of the row training leaves out before it."""
 
     def build(self, d: int, to: int) -> "InnerLayer":
         """The module from d to `to` numbers."""
@@ -55,9 +57,10 @@ class InnerLayer(nn.Module):
         super().__init__()
         self.dense, self.act = nn.Linear(d, to, bias=config.bias), ACTIVATIONS[config.activation]
         self.norm = config.norm.build(to) if config.norm else nn.Identity()
+        self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.act(self.dense(x)))
+        return self.norm(self.act(self.dense(self.dropout(x))))
 
 
 @dataclass(frozen=True, kw_only=True)
