@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from inlay.model.heads import Inner, LanguageHead, PairHead, Pooler, ReplacedHead
 from inlay.model.init import Normal, Scaled, Xavier
-from inlay.model.input import Input
+from inlay.model.input import Input, Table
 from inlay.model.model import ModelConfig
 from inlay.model.norm import LayerNorm, RMSNorm
 from inlay.model.position import Learned, Sinusoidal
@@ -50,7 +50,14 @@ _LN5 = LayerNorm(eps=1e-5)
 ROBERTA = replace(
     BERT,
     # Rows 0 and 1 of the positions are never read: the paper's code counts from the padding id plus one.
-    input=replace(BERT.input, vocab_size=50_265, position=Learned(max_len=514, offset=2), n_segments=1, norm=_LN5),
+    input=replace(
+        BERT.input,
+        vocab_size=50_265,
+        token=Table(padding=1),
+        position=Learned(max_len=514, offset=2),
+        n_segments=1,
+        norm=_LN5,
+    ),
     encoder=replace(_BERT, norm=_LN5),
     heads=(LanguageHead(inner=Inner(norm=_LN5)),),
     family="roberta",
