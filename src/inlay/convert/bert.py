@@ -1,9 +1,10 @@
 """BERT in the layout of transformers, and what its kin take from it. Devlin et al. 2019, arXiv:1810.04805."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from inlay.convert.family import Family
-from inlay.convert.names import Line, Names
+from inlay.convert.names import First, Line, Names
 from inlay.convert.settings import Settings
 from inlay.convert.unread import HEADS, UNREAD
 from inlay.errors import InputError
@@ -40,34 +41,53 @@ CLASSES = {
 }
 
 
+DEFAULTS: dict[str, Any] = {
+    "vocab_size": 30_522,
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "intermediate_size": 3072,
+    "hidden_act": "gelu",
+    "hidden_dropout_prob": 0.1,
+    "attention_probs_dropout_prob": 0.1,
+    "max_position_embeddings": 512,
+    "type_vocab_size": 2,
+    "initializer_range": 0.02,
+    "layer_norm_eps": 1e-12,
+    "pad_token_id": 0,
+}
+"""What the class of transformers takes where config.json is silent."""
+
+
 def read(settings: Settings, names: frozenset[str]) -> ModelConfig:
     """The literal; heads are what there are tensors of."""
-    d = settings.integer("hidden_size", 768)
-    norm = LayerNorm(eps=settings.number("layer_norm_eps", 1e-12))
-    pooler = (Pooler(),) if "bert.pooler.dense.weight" in names else ()
-    heads: list[Head] = [*pooler]
+    norm = read_norm(settings, DEFAULTS)
+    heads: list[Head] = []
+    kind = architecture(settings) if "classifier.weight" in names else ""
+    is_text = kind.endswith("ForSequenceClassification")
+    if is_text or "bert.pooler.dense.weight" in names:
+        heads.append(Pooler())
     if "cls.predictions.transform.dense.weight" in names:
-        inner = Inner(activation=activation(settings), norm=norm)
+        inner = Inner(activation=activation(settings, DEFAULTS["hidden_act"]), norm=norm)
         heads.append(LanguageHead(inner=inner, tied=settings.flag("tie_word_embeddings", True)))
     if "cls.seq_relationship.weight" in names:
         heads.append(PairHead())
-    if "classifier.weight" in names:
-        dropout = classifier_dropout(settings)
-        if architecture(settings).endswith("ForSequenceClassification"):
-            heads = [Pooler(), *heads[len(pooler) :], TextHead(labels=labels(settings), dropout=dropout)]
-        elif architecture(settings).endswith("ForTokenClassification"):
-            heads.append(TokenHead(labels=labels(settings), dropout=dropout))
+    if is_text:
+        heads.append(TextHead(labels=labels(settings), dropout=classifier_dropout(settings)))
+    elif kind.endswith("ForTokenClassification"):
+        heads.append(TokenHead(labels=labels(settings), dropout=classifier_dropout(settings)))
     if "qa_outputs.weight" in names:
         heads.append(SpanHead())
-    config = ModelConfig(
-        input=read_input(settings, norm, Learned(max_len=settings.integer("max_position_embeddings", 512))),
-        encoder=read_stack(settings, d, norm),
-        heads=tuple(heads),
-        init=Normal(std=settings.number("initializer_range", 0.02)),
-        family="bert",
+    return finished(
+        settings,
+        ModelConfig(
+            input=read_input(settings, norm, DEFAULTS),
+            encoder=read_stack(settings, norm, DEFAULTS),
+            heads=tuple(heads),
+            init=Normal(std=settings.number("initializer_range", DEFAULTS["initializer_range"])),
+            family="bert",
+        ),
     )
-    settings.finish(UNREAD["bert"], ignored=HEADS)
-    return config
 
 
 def write(config: ModelConfig) -> dict[str, Any]:
@@ -75,31 +95,44 @@ def write(config: ModelConfig) -> dict[str, Any]:
     return {**write_input(config), **write_stack(config), **write_heads(config)}
 
 
-def read_input(settings: Settings, norm: LayerNorm, position: Learned, d_embed: int = 0, segments: int = 2) -> Input:
-    """BERT's input layer, at the names that its kin share."""
+def finished(settings: Settings, config: ModelConfig) -> ModelConfig:
+    """The literal, if no setting is left that could change it."""
+    settings.finish(UNREAD.get(config.family, UNREAD["roberta"]), ignored=HEADS)
+    return config
+
+
+def read_norm(settings: Settings, of: Mapping[str, Any]) -> LayerNorm:
+    """The norm of all places."""
+    return LayerNorm(eps=settings.number("layer_norm_eps", of["layer_norm_eps"]))
+
+
+def read_input(settings: Settings, norm: LayerNorm, of: Mapping[str, Any], d_embed: int = 0) -> Input:
+    """BERT's input layer at the names that its kin share; `of` are the defaults."""
+    has_padding = settings.has("pad_token_id") or "pad_token_id" not in settings
     return Input(
-        vocab_size=settings.integer("vocab_size", 30522),
+        vocab_size=settings.integer("vocab_size", of["vocab_size"]),
         d_embed=d_embed,
-        token=Table(padding=settings.integer("pad_token_id", 0, least=0) if padded(settings) else None),
-        position=position,
-        n_segments=settings.integer("type_vocab_size", segments),
+        token=Table(padding=settings.integer("pad_token_id", of["pad_token_id"], least=0) if has_padding else None),
+        position=Learned(max_len=settings.integer("max_position_embeddings", of["max_position_embeddings"])),
+        n_segments=settings.integer("type_vocab_size", of["type_vocab_size"]),
         norm=norm,
-        dropout=settings.number("hidden_dropout_prob", 0.1),
+        dropout=settings.number("hidden_dropout_prob", of["hidden_dropout_prob"]),
     )
 
 
-def read_stack(settings: Settings, d_model: int, norm: LayerNorm) -> Stack:
-    """BERT's encoder, at the names that its kin share."""
+def read_stack(settings: Settings, norm: LayerNorm, of: Mapping[str, Any], n_unique: int = 0) -> Stack:
+    """BERT's encoder at the names that its kin share; `of` are the defaults."""
     return Stack(
-        n_layers=settings.integer("num_hidden_layers", 12),
-        d_model=d_model,
-        n_heads=settings.integer("num_attention_heads", 12),
-        d_ffn=settings.integer("intermediate_size", 3072),
+        n_layers=settings.integer("num_hidden_layers", of["num_hidden_layers"]),
+        d_model=settings.integer("hidden_size", of["hidden_size"]),
+        n_heads=settings.integer("num_attention_heads", of["num_attention_heads"]),
+        d_ffn=settings.integer("intermediate_size", of["intermediate_size"]),
+        n_unique=n_unique,
         norm=norm,
-        activation=activation(settings),
+        activation=activation(settings, of["hidden_act"]),
         dropout=Dropout(
-            hidden=settings.number("hidden_dropout_prob", 0.1),
-            attention=settings.number("attention_probs_dropout_prob", 0.1),
+            hidden=settings.number("hidden_dropout_prob", of["hidden_dropout_prob"]),
+            attention=settings.number("attention_probs_dropout_prob", of["attention_probs_dropout_prob"]),
         ),
     )
 
@@ -149,7 +182,7 @@ def encoder(config: ModelConfig) -> Stack:
     return config.encoder
 
 
-def activation(settings: Settings, key: str = "hidden_act", default: str = "gelu") -> Activation:
+def activation(settings: Settings, default: str, key: str = "hidden_act") -> Activation:
     """The function of that setting."""
     return ACTIVATION[settings.text(key, ACTIVATION, default)]
 
@@ -157,11 +190,6 @@ def activation(settings: Settings, key: str = "hidden_act", default: str = "gelu
 def their_activation(ours: Activation) -> str:
     """The first of their names for a function of ours."""
     return next(name for name, known in ACTIVATION.items() if known == ours)
-
-
-def padded(settings: Settings, default: int | None = 0) -> bool:
-    """Whether a row of the token table is set apart for padding."""
-    return settings.has("pad_token_id") or ("pad_token_id" not in settings and default is not None)
 
 
 def architecture(settings: Settings) -> str:
@@ -222,6 +250,26 @@ def block_lines(base: str) -> tuple[Line, ...]:
     )
 
 
+def output_lines(config: ModelConfig, head: str) -> tuple[Line, ...]:
+    """The language head's table and bias. Beside a table of its own, it is the second bias that is read."""
+    if is_tied(config):
+        return (Line("heads.language.bias", head + "bias"),)
+    return (
+        Line("heads.language.own.weight", head + "decoder.weight"),
+        Line("heads.language.bias", head + "decoder.bias", head + "bias", form=First()),
+    )
+
+
+def output_copies(head: str, base: str) -> dict[str, str]:
+    """What a tied language head may hold a second time."""
+    return {head + "decoder.weight": f"{base}embeddings.word_embeddings.weight", head + "decoder.bias": head + "bias"}
+
+
+def is_tied(config: ModelConfig) -> bool:
+    """Whether there is no language head with a table of its own."""
+    return all(head.tied for head in config.heads if isinstance(head, LanguageHead))
+
+
 def buffers(base: str) -> tuple[str, ...]:
     """What older files hold beside the weights."""
     return (f"{base}embeddings.position_ids", f"{base}embeddings.token_type_ids")
@@ -229,8 +277,6 @@ def buffers(base: str) -> tuple[str, ...]:
 
 def names(config: ModelConfig) -> Names:
     """BERT's table."""
-    tied = all(head.tied for head in config.heads if isinstance(head, LanguageHead))
-    bias = "cls.predictions.bias" if tied else "cls.predictions.decoder.bias"
     return Names(
         lines=(
             *embedding_lines("bert."),
@@ -238,17 +284,13 @@ def names(config: ModelConfig) -> Names:
             Line("heads.pooler.dense.{w}", "bert.pooler.dense.{w}"),
             Line("heads.language.inner.dense.{w}", "cls.predictions.transform.dense.{w}"),
             Line("heads.language.inner.norm.{w}", "cls.predictions.transform.LayerNorm.{w}"),
-            Line("heads.language.bias", bias),
-            Line("heads.language.own.weight", "cls.predictions.decoder.weight"),
+            *output_lines(config, "cls.predictions."),
             Line("heads.pair.out.{w}", "cls.seq_relationship.{w}"),
             Line("heads.text.out.{w}", "classifier.{w}"),
             Line("heads.tokens.out.{w}", "classifier.{w}"),
             Line("heads.span.out.{w}", "qa_outputs.{w}"),
         ),
-        copies={
-            "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
-            "cls.predictions.decoder.bias": "cls.predictions.bias",
-        },
+        copies=output_copies("cls.predictions.", "bert."),
         buffers=buffers("bert."),
     )
 

@@ -95,5 +95,12 @@ _OWN = "change it, or save the model in inlay's own layout: family=''"
 
 
 def _computed(config: ModelConfig) -> ModelConfig:
+    """What two configs of the same model have alike, where a field can say a thing in two ways too."""
+    stacks = {
+        name: replace(stack, n_unique=stack.n_blocks)
+        for name in ("encoder", "decoder")
+        if (stack := getattr(config, name)) is not None
+    }
     heads = tuple(sorted(config.heads, key=lambda head: head.name))
-    return replace(config, heads=heads, init=Normal(), input=replace(config.input, frozen="never"))
+    layer = replace(config.input, frozen="never", d_embed=config.d_embed)
+    return replace(config, heads=heads, init=Normal(), input=layer, **stacks)

@@ -76,14 +76,24 @@ class ByHead:
         return [(part if self.out else part.t()).unflatten(1, (self.n_heads, -1)) for part in parts]
 
 
+@dataclass(frozen=True)
+class First:
+    """Ours is the first of theirs, the others hold the same and are read by nobody."""
+
+    def join(self, theirs: list[Tensor]) -> Tensor:
+        """The first."""
+        return theirs[0]
+
+    def split(self, ours: Tensor, n: int) -> list[Tensor]:
+        """n times the same; copies, since a file holds each memory once."""
+        return [ours, *(ours.clone() for _ in range(n - 1))]
+
+
 class Line:
     """One line of a table: a template of ours, those of theirs, and how the shapes differ."""
 
     def __init__(self, ours: str, *theirs: str, form: Form = Stacked()) -> None:  # noqa: B008, it is frozen
         self.ours, self.theirs, self.form = ours, theirs, form
-
-    def __repr__(self) -> str:
-        return f"Line({', '.join(map(repr, (self.ours, *self.theirs)))}, form={self.form})"
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
