@@ -253,7 +253,18 @@ def test_json_comes_back_and_nan_is_refused(tmp_path: Path) -> None:
     assert files.read_json(tmp_path / "x.json") == tree
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff", b"[" * 100_000, b"{'a': 1}", b"9" * 10_000], ids=range(6))
+HOSTILE_JSON = [b"", b"{", b"\xff", b"[" * 100_000, b"{'a': 1}", b"9" * 10_000]
+HOSTILE_JSON += [
+    b'{"a": 1, "a": 1}',
+    b"[NaN]",
+    b"[1e999]",
+    b"[" * 80 + b"]" * 80,
+    b'["\\ud800"]',
+    "[]".encode("utf-16"),
+]
+
+
+@pytest.mark.parametrize("content", HOSTILE_JSON, ids=range(12))
 def test_what_is_no_json_is_refused(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "x.json").write_bytes(content)
     with pytest.raises(InputError, match="x.json: not JSON"):

@@ -81,13 +81,13 @@ def test_values_come_back_by_type() -> None:
 @pytest.mark.parametrize(
     ("tree", "ask", "message"),
     [
-        ({"n": True}, lambda s: s.integer("n"), "c: n must be a whole number from 1 to .*, not True"),
+        ({"n": True}, lambda s: s.integer("n"), "c: n must be a whole number from 1 to .*, not true"),
         ({"n": 3.0}, lambda s: s.integer("n"), "not 3.0"),
         ({"n": "3"}, lambda s: s.integer("n"), "not '3'"),
-        ({"n": None}, lambda s: s.integer("n", 5), "not None"),
+        ({"n": None}, lambda s: s.integer("n", 5), "not null"),
         ({"n": 0}, lambda s: s.integer("n"), "from 1 to"),
         ({"n": 1 << 40}, lambda s: s.integer("n"), "from 1 to"),
-        ({"n": True}, lambda s: s.number("n"), "n must be a number from 0, not True"),
+        ({"n": True}, lambda s: s.number("n"), "n must be a number from 0, not true"),
         ({"n": -1}, lambda s: s.number("n"), "not -1"),
         ({"n": 1.5}, lambda s: s.number("n", most=1), "from 0 to 1, not 1.5"),
         ({"n": 1}, lambda s: s.flag("n"), "must be true or false, not 1"),

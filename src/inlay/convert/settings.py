@@ -1,5 +1,6 @@
 """Settings of a model's folder, as in config.json: read strictly, each key used, known to be harmless, or refused."""
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -31,7 +32,7 @@ def read_settings(folder: str | Path, name: str = CONFIG) -> dict[str, Any]:
         raise InputError(f"{path}: {size} bytes; a file of settings has at most {_MOST_BYTES}")
     tree = parse_json(path.read_bytes(), path)
     if not isinstance(tree, dict):
-        raise InputError(f"{path}: must be a table of settings, not {_SHORT.repr(tree)}")
+        raise InputError(f"{path}: must be a table of settings, not {_shown(tree)}")
     return tree
 
 
@@ -48,7 +49,7 @@ class Settings:
         for key in _CODE:
             if tree.get(key):
                 raise InputError(
-                    f"{place}: {key}={_SHORT.repr(tree[key])} asks to run Python that came with the model, which is "
+                    f"{place}: {key}={_shown(tree[key])} asks to run Python that came with the model, which is "
                     "never done; take a model of a family that is built in"
                 )
 
@@ -92,7 +93,7 @@ class Settings:
         if not isinstance(value, str):
             raise self.wrong(key, "one of " + ", ".join(choices) if choices else "text")
         if choices and value not in choices:
-            raise InputError(f"{self._place}: {key}={_SHORT.repr(value)} is not known{did_you_mean(value, choices)}")
+            raise InputError(f"{self._place}: {key}={_shown(value)} is not known{did_you_mean(value, choices)}")
         return value
 
     def listing(self, key: str, kind: type, default: list[Any] = _REQUIRED) -> list[Any]:
@@ -133,11 +134,11 @@ class Settings:
         for key, value in self._tree.items():
             if key in self._read or key in harmless or key in _CODE:
                 continue
-            shown = f"{_short_key(key)}={_SHORT.repr(value)}"
+            shown = f"{_short_key(key)}={_shown(value)}"
             if key not in values:
                 unknown.append(shown)
             elif value not in tuple(values[key]):
-                known = " or ".join(_SHORT.repr(one) for one in values[key])
+                known = " or ".join(_shown(one) for one in values[key])
                 active.append(f"{shown} (built in: {known})")
         if active:
             raise InputError(
@@ -152,7 +153,7 @@ class Settings:
 
     def wrong(self, key: str, rule: str) -> InputError:
         """The error for a value that breaks a rule, to be raised by a reader that finds it."""
-        found = f"not {_SHORT.repr(self._tree[key])}" if key in self._tree else "and is missing"
+        found = f"not {_shown(self._tree[key])}" if key in self._tree else "and is missing"
         return InputError(f"{self._place}: {_short_key(key)} must be {rule}, {found}")
 
     def _get(self, key: str, default: Any) -> Any:
@@ -163,8 +164,13 @@ class Settings:
         return self._tree.get(key, default)
 
 
+def _shown(value: Any) -> str:
+    """A value as the file writes it, but short."""
+    return json.dumps(value) if value is None or isinstance(value, bool) else _SHORT.repr(value)
+
+
 def _short_key(key: str) -> str:
-    return key if key.isidentifier() and len(key) < 60 else _SHORT.repr(key)
+    return key if key.isidentifier() and len(key) < 60 else _shown(key)
 
 
 def _some(parts: list[str]) -> str:
