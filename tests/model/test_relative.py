@@ -251,6 +251,11 @@ def test_skewing_puts_each_distance_at_its_key_without_a_copy(t: int, s: int) ->
     assert torch.equal(toeplitz(by_distance[:, :, 0], t), skew(by_distance[:, :, :1].repeat(1, 1, t, 1)))
 
 
+def test_skewing_one_row_is_nothing_however_it_lies() -> None:
+    row = torch.randn(6).as_strided((2, 1, 6), (0, 0, 1))
+    assert torch.equal(skew(row), row)
+
+
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize(("n_buckets", "max_distance"), [(32, 128), (8, 20), (64, 256), (4, 3)])
 def test_buckets_are_those_of_t5(causal: bool, n_buckets: int, max_distance: int) -> None:

@@ -95,10 +95,8 @@ class SinusoidalPositions(Positions):
         """(P, d) on the device, P at least `longest`."""
         if self.table is None or self.table.device != device or len(self.table) < self.longest:
             n = max(512, 1 << (self.longest - 1).bit_length())
-            # float64, on the processor for its sake; not as an inference tensor, which training could not use later
-            with torch.inference_mode(False):
-                position = torch.arange(n, device="cpu", dtype=torch.float64)
-                self.table = sinusoid(position, self.d, self.cfg.layout, self.cfg.base).float().to(device)
+            position = torch.arange(n, device="cpu", dtype=torch.float64)  # which not every accelerator has
+            self.table = sinusoid(position, self.d, self.cfg.layout, self.cfg.base).float().to(device)
         return self.table
 
 

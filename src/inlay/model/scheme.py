@@ -74,7 +74,7 @@ def skew(x: Tensor) -> Tensor:
     consecutive positions whose last query stands at the last key.
     """
     t, p = x.shape[-2:]
-    if t == 1:
+    if t == 1:  # whose stride may be anything
         return x
     row, column = x.stride()[-2:]
     size, stride = (*x.shape[:-1], p - t + 1), (*x.stride()[:-2], row - column, column)
