@@ -79,6 +79,11 @@ CRAFTED: dict[str, dict[str, Any]] = {
             "special_tokens": {"X": {"id": "X", "ids": [77], "tokens": ["X"]}},
         },
     },
+    "added token of which nothing is left": {
+        "model": WORD_LEVEL,
+        "normalizer": {"type": "Replace", "pattern": {"String": "z"}, "content": ""},
+        "added_tokens": [added(1) | {"normalized": True}, added(2) | {"content": "a b", "normalized": True}],
+    },
     "drop-out of 7": {"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [], "dropout": 7.0}},
     "model of no kind": {"model": {"type": "Os", "vocab": {}}},
 }

@@ -127,6 +127,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
         {**BERT, "added_tokens.json": {"new": 5}},
         "give 'new' the id 5, and the vocabulary 7",
     ),
+    "an added token of nothing": ({**BERT, "added_tokens.json": {"\0": 7, "a b": 8}}, r"nothing is left of the added"),
     "an added id that is none": (
         {**BERT, "added_tokens.json": {"new": "7"}},
         "added_tokens.json: 'new' has id 7, and must",
@@ -189,6 +190,13 @@ def test_blank_lines_of_a_vocabulary_keep_their_numbers(tmp_path: Path, write: W
     tokenizer = Tokenizer.load(write(tmp_path, {"vocab.txt": VOCAB.replace("the", "\u3000") + "mat\r\n"}))
     assert tokenizer.id("mat") == 7
     assert tokenizer.tokens("mat the") == ["mat", "[UNK]"]
+
+
+def test_an_added_token_on_the_id_of_another_is_refused(tmp_path: Path, write: Write) -> None:
+    holes = {"vocab.txt": "\n\n" + VOCAB}
+    assert Tokenizer.load(write(tmp_path, holes)).id("cat") == 8
+    with pytest.raises(InputError, match="an added token has the id of another"):
+        Tokenizer.load(write(tmp_path, {**holes, "tokenizer_config.json": {"bos_token": "[NEW]"}}))
 
 
 def test_the_folder_of_another_tool_keeps_what_it_says(folder_of: Callable[..., Path], tmp_path: Path) -> None:

@@ -172,6 +172,8 @@ def test_what_is_saved_loads_the_same_here_and_there(case: str, folder_of: Calla
     assert again.roles == ours.roles
     assert again.vocabulary == ours.vocabulary
     assert again.max_length == ours.max_length
+    # The type of the model beside it must not bring back the class of its family.
+    (tmp_path / "saved" / "config.json").write_text(json.dumps({"model_type": case.split()[0]}))
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "saved")
     same(ours, theirs, HOSTILE)
     same(again, theirs, HOSTILE)
@@ -230,6 +232,30 @@ def test_a_tokenizer_json_goes_first_and_the_config_before_it(folder_of: Callabl
     changed = Tokenizer.load(folder)
     assert changed.tokens("The Cat") != plain.tokens("The Cat")
     same(changed, getattr(transformers, names[name]).from_pretrained(folder), HOSTILE)
+
+
+@pytest.mark.parametrize("how", ["by the config", "by an older file", "by a role"])
+def test_tokens_added_to_a_tokenizer_json_are_those_of_transformers(folder_of: Callable[..., Path], how: str) -> None:
+    transformers = pytest.importorskip("transformers")
+    folder = folder_of("wordpiece")
+    plain = Tokenizer.load(folder)
+    plain.save(folder)
+    flags = {"content": "[MASK]", **_ADDED["vocab"], "lstrip": True}
+    decoder = {str(plain.id("[MASK]")): flags, str(plain.size): {"content": "cat sat", **_ADDED["plain"]}}
+    older = {"[MASK]": plain.id("[MASK]"), "cat sat": plain.size}
+    config = {
+        "by the config": {"added_tokens_decoder": decoder},
+        "by an older file": {},
+        "by a role": {"image_token": "mats", "pad_token": "[NOTHING]"},
+    }[how]
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "PreTrainedTokenizerFast"} | config))
+    (folder / "special_tokens_map.json").unlink()
+    if how == "by an older file":
+        (folder / "added_tokens.json").write_text(json.dumps(older))
+    ours, theirs = Tokenizer.load(folder), transformers.AutoTokenizer.from_pretrained(folder)
+    assert theirs.get_vocab() == ours.vocabulary
+    assert ours.size == plain.size + 1
+    same(ours, theirs, [*HOSTILE, "the [MASK] Cat Sat on mats [NOTHING]"])
 
 
 def test_a_class_of_another_family_needs_only_a_tokenizer_json(folder_of: Callable[..., Path]) -> None:

@@ -88,7 +88,8 @@ DAMAGED = {
     "no unknown piece": (model(piece("a"), piece("b")), "has 102 pieces|unknown"),
     "BPE": (model(*SPECIALS, *LETTERS, kind=2), "of kind BPE, and only Unigram"),
     "an unknown kind": (model(*SPECIALS, kind=9), "of kind 9"),
-    "a table too short": (model(*SPECIALS, *LETTERS, charsmap=b"abc"), "refuses it"),
+    "a table too short": (model(*SPECIALS, *LETTERS, charsmap=b"abc"), "declares 6513249 bytes and has 3"),
+    "a table of 4 GB": (model(*SPECIALS, *LETTERS, charsmap=b"\xff" * 8), "declares 4294967295 bytes and has 8"),
     "a table that points outside": (model(*SPECIALS, *LETTERS, charsmap=b"\4\0\0\0\xff\xff\xff\xff"), "refuses it"),
     "a table of nothing": (model(*SPECIALS, *LETTERS, charsmap=b"\0\0\0\0"), "refuses it"),
 }

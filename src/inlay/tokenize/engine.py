@@ -3,6 +3,7 @@
 A panic of the engine is a BaseException that `except Exception` lets through, and it writes to stderr by itself.
 """
 
+import base64
 import contextlib
 import os
 import re
@@ -28,6 +29,7 @@ _SAMPLES = (
     "emoji 👩‍👩‍👧 \u0301\u200d\ufffd",
     "a" * 40 + "!",
 )
+_CHARSMAP = re.compile(r'"precompiled_charsmap"\s*:\s*"([^"]*)"')
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _stderr = threading.Lock()
 
@@ -53,10 +55,25 @@ def read(path: str | Path) -> "Engine":
 
     path = Path(path)
     text = text_of(path)
+    for table in _CHARSMAP.findall(text):
+        try:
+            raw = base64.b64decode(table)
+        except ValueError:  # the engine says what is wrong with it
+            continue
+        check_charsmap(raw, path)
     with quiet(path):
         engine = Engine.from_str(text)
     check(engine, path)
     return engine
+
+
+def check_charsmap(table: bytes, place: str | Path) -> None:
+    """Refuse a table of characters that declares more bytes than it has: the engine would ask for that much memory."""
+    declared = int.from_bytes(table[:4], "little")
+    if declared > len(table):
+        raise InputError(
+            f"{place}: its table of characters declares {declared} bytes and has {len(table)}; copy it again"
+        )
 
 
 @contextlib.contextmanager
@@ -79,6 +96,13 @@ def check(engine: "Engine", place: str | Path) -> None:
             raise InputError(
                 f"{place}: its highest id is {max(ids)}, but it has only {len(ids)} tokens; train it again"
             )
+        for token in engine.get_added_tokens_decoder().values():
+            rewritten = token.content
+            if token.normalized and engine.normalizer:
+                rewritten = engine.normalizer.normalize_str(rewritten)
+            if not rewritten:
+                # The engine would find it at every place of a text, without end, until the memory is full.
+                raise InputError(f"{place}: nothing is left of the added token {token.content[:40]!r}; leave it out")
         for sample in _SAMPLES:
             found = engine.encode(sample).ids + engine.encode(sample, add_special_tokens=False).ids
             engine.decode(found)

@@ -46,7 +46,7 @@ class Family:
     roles: Mapping[str, str]
     """Its special tokens, where the folder names no others."""
     single: str
-    """What stands around one text, with the segment of each part: `{cls}:0 $A:0 {sep}:0`."""
+    """What stands around one text, by role, and the segment of each part: `cls:0 $A:0 sep:0`."""
     pair: str
     lstrip: tuple[str, ...] = ()
     """Roles whose tokens take in the spaces before them."""
@@ -164,8 +164,8 @@ BERT = Family(
     files=("vocab.txt",),
     build=_wordpiece,
     roles=_BRACKETS,
-    single="{cls}:0 $A:0 {sep}:0",
-    pair="{cls}:0 $A:0 {sep}:0 $B:1 {sep}:1",
+    single="cls:0 $A:0 sep:0",
+    pair="cls:0 $A:0 sep:0 $B:1 sep:1",
     inputs=INPUTS,
 )
 GPT2 = Family(
@@ -180,8 +180,8 @@ ROBERTA = replace(
     GPT2,
     name="RoBERTa",
     roles=_ANGLES,
-    single="{cls}:0 $A:0 {sep}:0",
-    pair="{cls}:0 $A:0 {sep}:0 {sep}:0 $B:0 {sep}:0",
+    single="cls:0 $A:0 sep:0",
+    pair="cls:0 $A:0 sep:0 sep:0 $B:0 sep:0",
     trim=True,
 )
 T5 = Family(
@@ -189,8 +189,8 @@ T5 = Family(
     files=("spiece.model",),
     build=_t5,
     roles={"eos": "</s>", "unk": "<unk>", "pad": "<pad>"},
-    single="$A:0 {eos}:0",
-    pair="$A:0 {eos}:0 $B:0 {eos}:0",
+    single="$A:0 eos:0",
+    pair="$A:0 eos:0 $B:0 eos:0",
 )
 ALBERT = replace(
     BERT,
@@ -204,8 +204,8 @@ XLNET = Family(
     files=("spiece.model",),
     build=_xlnet,
     roles=_ANGLES | {"sep": "<sep>", "cls": "<cls>"},
-    single="$A:0 {sep}:0 {cls}:2",
-    pair="$A:0 {sep}:0 $B:1 {sep}:1 {cls}:2",
+    single="$A:0 sep:0 cls:2",
+    pair="$A:0 sep:0 $B:1 sep:1 cls:2",
     lstrip=("mask",),
     inputs=INPUTS,
     padding_side="left",

@@ -45,7 +45,7 @@ def read(folder: Path) -> "tuple[Engine, Facts]":
             _adapt(engine, settings, family)
             known = engine.get_vocab(with_added_tokens=True)
             roles = _roles(settings, family, known)
-            _add(engine, settings, roles, settings.extra or settings.old_extra or ())
+            _add(engine, settings, roles, settings.extra or settings.old_extra or (), folder)
     else:
         family = _named(settings) or _guessed(folder, settings)
         missing = [name for name in family.files if not (folder / name).is_file()]
@@ -59,8 +59,8 @@ def read(folder: Path) -> "tuple[Engine, Facts]":
             built = family.build(folder, settings, unknown)
             engine = built.engine
             extra = settings.extra if built.extra is not None else settings.extra or settings.old_extra
-            _add(engine, settings, roles, extra if extra is not None else built.extra or ())
-            _frame(engine, settings, family, folder)
+            _add(engine, settings, roles, extra if extra is not None else built.extra or (), folder)
+            _frame(engine, settings, family, roles, folder)
     border.check(engine, folder)
     _check_ids(engine, settings, folder)
     facts = Facts(
@@ -111,13 +111,17 @@ def _roles(settings: Settings, family: Family | None, known: Iterable[str] | Non
     return found
 
 
-def _add(engine: "Engine", settings: Settings, roles: dict[str, Special], extra: Iterable[Special]) -> None:
+def _add(
+    engine: "Engine", settings: Settings, roles: dict[str, Special], extra: Iterable[Special], folder: Path
+) -> None:
     """Have the engine take the special tokens from text as they stand; those it lacks get the next ids, in order."""
     from tokenizers import AddedToken
 
     names = {token.content for token in roles.values()}
-    tokens = [settings.added[number] for number in sorted(settings.added)]
-    known = {token.content for token in engine.get_added_tokens_decoder().values()} | {t.content for t in tokens}
+    known = {token.content for token in engine.get_added_tokens_decoder().values()}
+    added = [settings.added[number] for number in sorted(settings.added)]
+    tokens = [token for token in added if settings.decides or token.content not in known]
+    known |= {token.content for token in tokens}
     for token in [*roles.values(), *extra]:
         if token.content not in known:
             known.add(token.content)
@@ -135,7 +139,16 @@ def _add(engine: "Engine", settings: Settings, roles: dict[str, Special], extra:
                 special=token.special or token.content in names,
             )
         )
+    clashes = _clashes(engine)
     engine.add_tokens(made)
+    # The engine numbers new tokens from the count of the old ones on: where old ids have holes, one may be taken.
+    if _clashes(engine) > clashes:
+        raise InputError(f"{folder}: an added token has the id of another; copy the tokenizer's files again")
+
+
+def _clashes(engine: "Engine") -> int:
+    ids = engine.get_vocab(with_added_tokens=True).values()
+    return len(ids) - len(set(ids))
 
 
 def _adapt(engine: "Engine", settings: Settings, family: Family | None) -> None:
@@ -156,28 +169,29 @@ def _adapt(engine: "Engine", settings: Settings, family: Family | None) -> None:
         engine.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=options["add_prefix_space"])
 
 
-def _frame(engine: "Engine", settings: Settings, family: Family, folder: Path) -> None:
+def _frame(engine: "Engine", settings: Settings, family: Family, roles: dict[str, Special], folder: Path) -> None:
     """Have the engine put the family's special tokens around a text and between a pair."""
     from tokenizers import processors
 
     single, pair = family.single, family.pair
     if family is families.GPT2:
-        before = "{bos}:%d " if settings.options.get("add_bos_token") else ""
-        after = " {eos}:%d" if settings.options.get("add_eos_token") else ""
+        before = "bos:%d " if settings.options.get("add_bos_token") else ""
+        after = " eos:%d" if settings.options.get("add_eos_token") else ""
         first, second = (f"{before}${side}:%d{after}" for side in "AB")
         single = first.replace("%d", "0")
         pair = f"{single} {second.replace('%d', '1')}"
-    names = {role: token.content for role, token in _roles(settings, family).items()}
-    wanted = [role for role in ROLES if f"{{{role}}}" in pair]
+    wanted = [role for role in ROLES if f"{role}:" in pair]
     for role in wanted:
-        if role not in names:
+        if role not in roles:
             raise InputError(
                 f"{folder}: a {family.name} tokenizer needs a {role} token; name it in tokenizer_config.json"
             )
+    # The engine's templates are split at spaces and colons, which a token may have; so they name roles, not tokens.
+    names = {role: roles[role].content for role in wanted}
     template = processors.TemplateProcessing(
-        single=_filled(single, names),
-        pair=_filled(pair, names),
-        special_tokens=[(name, engine.token_to_id(name)) for name in {names[role] for role in wanted}],
+        single=single,
+        pair=pair,
+        special_tokens=[{"id": r, "ids": [engine.token_to_id(names[r])], "tokens": [names[r]]} for r in wanted],
     )
     if family.trim:
         prefix = settings.options.get("add_prefix_space", False)
@@ -187,12 +201,8 @@ def _frame(engine: "Engine", settings: Settings, family: Family, folder: Path) -
         engine.post_processor = template
 
 
-def _filled(template: str, names: dict[str, str]) -> list[str]:
-    return [part.format(**names) for part in template.split(" ")]
-
-
 def _check_ids(engine: "Engine", settings: Settings, folder: Path) -> None:
-    """Every id is that of one token, and the added tokens have the ids that the files give them."""
+    """The added tokens have the ids that the files give them."""
     ids = engine.get_vocab(with_added_tokens=True)
     for number, token in settings.added.items():
         if ids.get(token.content) != number:
@@ -200,5 +210,3 @@ def _check_ids(engine: "Engine", settings: Settings, folder: Path) -> None:
                 f"{folder}: the files give {token.content[:40]!r} the id {number}, and the vocabulary "
                 f"{ids.get(token.content)}; they are of different tokenizers, copy them again"
             )
-    if len(set(ids.values())) < len(ids):
-        raise InputError(f"{folder}: two tokens have one id; the files are of different tokenizers, copy them again")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inlay.errors import InputError
+from inlay.tokenize.engine import check_charsmap
 
 MAX_FILE_MB = 50
 """The largest file that is read; 250,000 pieces take 5 MB."""
@@ -50,6 +51,7 @@ def read(path: Path) -> Pieces:
             f"{path}: a model of kind {_KINDS.get(kind, kind)}, and only Unigram can be read; "
             "save the tokenizer as a tokenizer.json elsewhere"
         )
+    check_charsmap(pieces.charsmap, path)
     names = [name for name, _ in pieces.scores]
     if not names or not all(names) or len(set(names)) < len(names):
         wrong = "has no pieces" if not names else "has a piece that is empty or there twice"

@@ -65,6 +65,8 @@ class Settings:
     """Those of special_tokens_map.json."""
     added: Mapping[int, Special] = field(default_factory=dict)
     """Tokens beside the vocabulary, by their ids."""
+    decides: bool = False
+    """Whether `added` goes before what a tokenizer.json says of the same tokens."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """How text is rewritten, by the names of tokenizer_config.json."""
     max_length: int | None = None
@@ -86,7 +88,8 @@ def read(folder: Path) -> Settings:
         )
     roles, extra = _roles(config, place), _extra(config, place)
     old_extra = None
-    if "added_tokens_decoder" in config:
+    decides = "added_tokens_decoder" in config
+    if decides:
         added = _decoder(config["added_tokens_decoder"], place)
     else:
         older = folder / "special_tokens_map.json"
@@ -104,10 +107,11 @@ def read(folder: Path) -> Settings:
         extra=extra,
         old_extra=old_extra,
         added=added,
+        decides=decides,
         options={name: _option(config[name], name, place) for name in _OPTIONS if name in config},
         max_length=_length(config, place),
         inputs=_inputs(config, place),
-        padding_side=_text(config, "padding_side", place),
+        padding_side=_side(config, place),
     )
 
 
@@ -143,11 +147,18 @@ def _length(config: dict[str, Any], place: Path) -> int | None:
     return int(length)
 
 
+def _side(config: dict[str, Any], place: Path) -> str | None:
+    side = _text(config, "padding_side", place)
+    if side not in (None, "left", "right"):
+        raise InputError(f"{place}: padding_side is {side!r}, and must be 'left' or 'right'")
+    return side
+
+
 def _inputs(config: dict[str, Any], place: Path) -> tuple[str, ...] | None:
     names = config.get("model_input_names")
     if names is None:
         return None
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    if not isinstance(names, list) or not all(isinstance(name, str) and name.isidentifier() for name in names):
         raise InputError(f"{place}: model_input_names is {str(names)[:40]!r}, and must be a list of names")
     return tuple(names)
 
