@@ -56,5 +56,4 @@ class RotaryTurn(Relative):
         angle = (position.float()[:, None] * (1 / self.theta**step))[:, None]  # (N, 1, R/2)
         cos, sin = angle.cos(), angle.sin()
         a, b, still = x.split([half, half, x.size(-1) - self.width], -1)
-        a, b = a.float(), b.float()  # at once: products of two dtypes would be the same, and take seven times as long
         return torch.cat([(a * cos - b * sin).to(x.dtype), (b * cos + a * sin).to(x.dtype), still], -1)
