@@ -6,10 +6,10 @@ Nothing is unpickled, and nothing that a file names is run.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["load_model", "save_model"]
+__all__ = ["load_model", "load_pair", "read_config", "save_model"]
 
 if TYPE_CHECKING:
-    from inlay.convert.convert import load_model, save_model
+    from inlay.convert.convert import load_model, load_pair, read_config, save_model
 
 
 def __getattr__(name: str) -> Any:

@@ -1,14 +1,16 @@
 """Models from folders and into them: what other libraries wrote is read, and they can read what is written here."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import torch
 
 from inlay import __version__
 from inlay.config import from_tree, to_tree
 from inlay.convert import weights as files
-from inlay.convert.families import FAMILIES
+from inlay.convert.families import FAMILIES, UNSHARED
 from inlay.convert.family import Family
 from inlay.convert.filling import DTYPES, Found, fill
 from inlay.convert.folder import member
@@ -27,6 +29,7 @@ from inlay.files import (
     write_json,
 )
 from inlay.model.model import Model, ModelConfig
+from inlay.model.xlrelative import XLRelative
 
 if TYPE_CHECKING:
     from inlay.tokenize.tokenizer import Tokenizer
@@ -35,6 +38,13 @@ OWN = "inlay"
 """The `model_type` of inlay's own layout, which holds every architecture; other libraries do not read it."""
 ABOUT = "inlay.json"
 MODULES = "modules.json"
+SAME = "same"
+"""The dtype of the weights as they lie in the file; of several, one that holds them all."""
+
+
+def read_config(place: str | Path) -> ModelConfig:
+    """The architecture of the model in a folder or on the hub, with all its heads; no weight is read."""
+    return _open(locate(place)).config
 
 
 def load_model(
@@ -49,34 +59,26 @@ def load_model(
     `place` may also be the name of a model on the hub. The folder is of transformers, of sentence-transformers, or one
     that `save_model` wrote. Every tensor is used, known as a head that was not asked for, or matches one of `ignore`
     (patterns such as `classifier.*`): what was left out so is in `model.source["left_out"]`. float16 and bfloat16
-    become float32, unless `dtype` names another. Raises InputError where settings or tensors are not all understood,
-    and where anything is missing, damaged or not finite.
+    become float32, unless `dtype` names another (`same`: as in the file). Raises InputError where settings or tensors
+    are not all understood, and where anything is missing, damaged or not finite.
     """
-    fetched = locate(place)
-    folder = transformer_folder(fetched.folder)
-    if not (folder / CHECKSUMS).is_symlink():  # what the hub's cache links to was checked when it came
-        verify_checksums(folder)
-    tree = read_settings(folder)
-    if dtype is not None and dtype not in DTYPES:
-        raise InputError(f"dtype={dtype!r} is none of a model's{did_you_mean(dtype, DTYPES)}")
-    settings = Settings(tree, folder / CONFIG)
-    weights = files.read(folder)
-    family = family_of(settings)
-    canonical = family.canonical(weights) if family else {name: name for name in weights}
-    whole = family.read(settings, frozenset(canonical)) if family else _read_own(settings)
-    config = _with_heads(whole, heads, folder)
-    model = config.build(device="meta").to(DTYPES[dtype or "float32"]).to_empty(device="cpu")
-    left_out = fill(
-        model,
-        family.names(config) if family else _same(model),
-        Found(weights, canonical, str(folder)),
-        known=_their_names(family, whole),
-        ignore=ignore,
-        exact=dtype is not None,
-        hint=_written_by(tree, config),
-    )
-    model.source = _source(fetched, folder, family, left_out)
-    return model.eval()
+    return _load(_open(locate(place)), heads, dtype, ignore)
+
+
+def load_pair(
+    place: str | Path,
+    *,
+    heads: Sequence[str] | None = None,
+    dtype: str | None = None,
+    ignore: Sequence[str] = (),
+) -> "tuple[Model, Tokenizer]":
+    """The model, as `load_model` has it, and the tokenizer beside it; they must belong together."""
+    from inlay.tokenize.tokenizer import Tokenizer
+
+    opened = _open(locate(place))
+    tokenizer = Tokenizer.load(opened.folder)
+    check_pair(opened.config, tokenizer, str(opened.folder))
+    return _load(opened, heads, dtype, ignore), tokenizer
 
 
 def save_model(
@@ -86,38 +88,36 @@ def save_model(
     tokenizer: "Tokenizer | None" = None,
     force: bool = False,
 ) -> None:
-    """Write a folder that `load_model` reads, and transformers too where `config.family` names a family.
+    """Write a folder that `load_model` reads, and transformers too where `config.family` names a family of its.
 
     Weights keep their dtype. The folder is new or empty, or a model's that `force` lets be replaced: the old one is
     whole until the new one is. Raises InputError where the family cannot hold the model, or the tokenizer has more ids
     than the model has rows.
     """
-    config, place = model.config, Path(place)
-    family = _family(config.family) if config.family else None
-    if tokenizer is not None:
-        check_pair(model, tokenizer, "the model")
-    ours = model.state_dict()
+    config, place, ours = model.config, Path(place), model.state_dict()
+    family = None if config.family in UNSHARED else _family(config.family, "save with")
     tree = family.settings(config, ours) if family else {"model_type": OWN, "model": to_tree(config)}
-    tree |= {"dtype": str(model.input.table().dtype).removeprefix("torch.")}
+    if tokenizer is not None:
+        check_pair(config, tokenizer, "the model")
     claim_output(place, force=force)
     if place.exists() and (place.is_file() or (any(place.iterdir()) and not (place / CONFIG).is_file())):
         raise InputError(f"{place} is no model (it has no {CONFIG}), and only a model is replaced; give another folder")
     with atomic_folder(place) as part:
-        write_json(part / CONFIG, tree)
+        write_json(part / CONFIG, tree | {"dtype": _name(model.input.table().dtype)})
         files.write(family.tensors(config, ours) if family else ours, part)
         if tokenizer is not None:
-            tokenizer.save(part)
-        about = {"inlay": __version__, "config": to_tree(config), "source": model.source}
-        write_json(part / ABOUT, about)
+            tokenizer.save(part, segments=_has_segments(config))
+        write_json(part / ABOUT, {"inlay": __version__, "config": to_tree(config), "source": model.source})
         write_checksums(part)
 
 
-def check_pair(model: Model, tokenizer: "Tokenizer", place: str | Path) -> None:
+def check_pair(config: ModelConfig, tokenizer: "Tokenizer", place: str) -> None:
     """InputError where the tokenizer has ids for which the model has no row."""
-    if tokenizer.size > model.config.vocab_size:
+    highest = max(tokenizer.vocabulary.values(), default=-1)
+    if highest >= config.vocab_size:
         raise InputError(
-            f"{place}: the tokenizer has {tokenizer.size} ids, the token table {model.config.vocab_size} rows; take "
-            "the tokenizer that belongs to the model"
+            f"{place}: the tokenizer has ids up to {highest}, the token table {config.vocab_size} rows; take the "
+            "tokenizer that belongs to the model"
         )
 
 
@@ -127,22 +127,73 @@ def transformer_folder(folder: Path) -> Path:
         return folder
     parts = parse_json(member(folder, MODULES).read_bytes(), folder / MODULES)
     found = [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
-    paths = [part.get("path") for part in found if str(part.get("type")).rpartition(".")[2] == "Transformer"]
+    kinds = [str(part.get("type")).rpartition(".")[2] for part in found]
+    paths = [part.get("path") for part, kind in zip(found, kinds, strict=True) if kind == "Transformer"]
     if len(paths) != 1 or not isinstance(paths[0], str):
-        kinds = ", ".join(str(part.get("type")).rpartition(".")[2][:40] for part in found[:8])
-        raise InputError(f"{folder / MODULES}: must name one Transformer, not {kinds or 'nothing'}")
+        shown = ", ".join(kind[:40] for kind in kinds[:8]) or "nothing"
+        raise InputError(f"{folder / MODULES}: names {shown}, but it is one Transformer that is read")
     return contained(folder, paths[0]) if paths[0] else folder
 
 
-def family_of(settings: Settings) -> Family | None:
-    """The family of these settings; None for inlay's own layout."""
+@dataclass(frozen=True)
+class _Opened:
+    """A folder whose settings and headers were read."""
+
+    fetched: Fetched
+    folder: Path
+    """The folder with the weights."""
+    tree: dict[str, Any]
+    family: Family | None
+    """None: inlay's own layout."""
+    config: ModelConfig
+    found: Found
+
+
+def _open(fetched: Fetched) -> _Opened:
+    folder = transformer_folder(fetched.folder)
+    if not (folder / CHECKSUMS).is_symlink():  # what the hub's cache links to was checked when it came
+        verify_checksums(folder)
+    tree = read_settings(folder)
+    settings = Settings(tree, folder / CONFIG)
     name = settings.text("model_type")
-    return None if name == OWN else _family(name)
+    family = None if name == OWN else _family(name, f"{folder / CONFIG}:")
+    weights = files.read(folder)
+    canonical = family.canonical(weights) if family else {name: name for name in weights}
+    config = family.read(settings, frozenset(canonical)) if family else _read_own(settings)
+    return _Opened(fetched, folder, tree, family, config, Found(weights, canonical, str(folder)))
 
 
-def _family(name: str) -> Family:
+def _load(opened: _Opened, heads: Sequence[str] | None, dtype: str | None, ignore: Sequence[str]) -> Model:
+    config, family, found = _with_heads(opened.config, heads, opened.folder), opened.family, opened.found
+    into = _dtype(dtype, found)
+    whole = opened.config.build(device="meta").state_dict()
+    model = config.build(device="meta").to(into).to_empty(device="cpu")
+    left_out = fill(
+        model,
+        family.names(config) if family else _same(whole),
+        found,
+        known=set(family.names(opened.config).theirs(whole) if family else whole),
+        ignore=ignore,
+        exact=dtype is not None,
+        hint=_written_by(opened),
+    )
+    model.source = _source(opened, left_out)
+    return model.eval()
+
+
+def _dtype(name: str | None, found: Found) -> torch.dtype:
+    if name == SAME:
+        there = {found.weights.dtype(one) for one in found.weights} & set(DTYPES.values())
+        widest = torch.float16 if there == {torch.float16} else torch.bfloat16 if there == {torch.bfloat16} else None
+        return widest or (torch.float64 if torch.float64 in there else torch.float32)
+    if name is not None and name not in DTYPES:
+        raise InputError(f"dtype={name!r} is none of a model's{did_you_mean(name, [*DTYPES, SAME])}")
+    return DTYPES[name or "float32"]
+
+
+def _family(name: str, what: str) -> Family:
     if name not in FAMILIES:
-        raise InputError(f"model_type {name!r} is of no family that is built in{did_you_mean(name, [*FAMILIES, OWN])}")
+        raise InputError(f"{what} model_type {name!r}, which is not built in{did_you_mean(name, [*FAMILIES, OWN])}")
     return FAMILIES[name]
 
 
@@ -158,30 +209,36 @@ def _with_heads(config: ModelConfig, heads: Sequence[str] | None, place: Path) -
     there = [head.name for head in config.heads]
     for name in heads:
         if name not in there:
-            what = did_you_mean(name, there) if there else "; there is none: leave heads out"
+            what = did_you_mean(name, there) if there else "; it has none"
             raise InputError(f"{place}: has no head {name!r}{what}")
     return replace(config, heads=tuple(head for head in config.heads if head.name in heads))
 
 
-def _their_names(family: Family | None, config: ModelConfig) -> set[str]:
-    state = config.build(device="meta").state_dict()
-    return set(family.names(config).theirs(state) if family else state)
+def _same(names: Sequence[str] | dict[str, Any]) -> Names:
+    return Names(lines=tuple(Line(name, name) for name in names))
 
 
-def _same(model: Model) -> Names:
-    return Names(lines=tuple(Line(name, name) for name in model.state_dict()))
+def _has_segments(config: ModelConfig) -> bool:
+    stack = config.encoder or config.decoder
+    return config.input.n_segments > 1 or isinstance(stack and stack.relative, XLRelative)
 
 
-def _written_by(tree: dict[str, Any], config: ModelConfig) -> str:
-    names = tree.get("architectures")
-    heads = " + ".join(head.name for head in config.heads) or "none"
-    return f" (architectures: {', '.join(map(str, names[:3]))}; heads read: {heads})" if isinstance(names, list) else ""
+def _written_by(opened: _Opened) -> str:
+    """What may explain names that do not fit: the class that wrote them."""
+    names = opened.tree.get("architectures")
+    read = " + ".join(head.name for head in opened.config.heads) or "none"
+    return f" (written by {', '.join(map(str, names[:3]))}; heads read: {read})" if isinstance(names, list) else ""
 
 
-def _source(fetched: Fetched, folder: Path, family: Family | None, left_out: list[str]) -> dict[str, Any]:
+def _source(opened: _Opened, left_out: list[str]) -> dict[str, Any]:
     """Where the weights came from: what the folder itself says of that, else the folder."""
+    folder, fetched = opened.folder, opened.fetched
     about = parse_json(member(folder, ABOUT).read_bytes(), folder / ABOUT) if (folder / ABOUT).is_file() else {}
     told = about.get("source") if isinstance(about, dict) else None
     here = {"name": fetched.name or str(fetched.folder), "revision": fetched.revision}
-    found = told if isinstance(told, dict) else {**here, "family": family.name if family else OWN}
+    found = told if isinstance(told, dict) else {**here, "family": opened.family.name if opened.family else OWN}
     return {**found, "left_out": left_out} if left_out else found
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
