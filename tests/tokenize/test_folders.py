@@ -182,6 +182,19 @@ def test_what_is_saved_loads_the_same_here_and_there(case: str, folder_of: Calla
 
 
 @every_case
+def test_what_transformers_saves_loads_the_same_here(case: str, folder_of: Callable[..., Path], tmp_path: Path) -> None:
+    theirs = oracle(case, folder_of(CASES[case][0], CASES[case][2]))
+    theirs.save_pretrained(tmp_path / "theirs")
+    ours = Tokenizer.load(tmp_path / "theirs")
+    same(ours, theirs, HOSTILE)
+    assert ours.roles == {
+        r.removesuffix("_token"): t for r, t in theirs.special_tokens_map.items() if isinstance(t, str)
+    }
+    again = type(theirs).from_pretrained(tmp_path / "theirs")
+    assert again.get_vocab() == ours.vocabulary
+
+
+@every_case
 def test_offsets_are_those_of_transformers(case: str, folder_of: Callable[..., Path]) -> None:
     folder = folder_of(CASES[case][0], CASES[case][2])
     ours, theirs = Tokenizer.load(folder), oracle(case, folder)
