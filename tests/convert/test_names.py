@@ -1,6 +1,7 @@
 """Tables of names: each form undoes itself, each table pairs every parameter with a tensor of its own."""
 
 import re
+
 import pytest
 import torch
 

@@ -79,6 +79,9 @@ def fill(
     _check_dtypes(sources.values(), found, exact)
     for name, original in copies.items():
         _check_copy(name, original, found)
+    for name in rest:
+        if name not in leftover and name.endswith("position_ids"):
+            _check_positions(name, found)
     with torch.no_grad():
         for name, parameter in ours.items():
             line, theirs = names.find([name])[name]
@@ -153,6 +156,13 @@ def _check_copy(name: str, original: str, found: Found) -> None:
             f"{found.place}: {found.canonical[name]} must equal {found.canonical[original]}, which config.json ties it "
             "to, and does not; set tie_word_embeddings to false there if the model was trained so, else get it again"
         )
+
+
+def _check_positions(name: str, found: Found) -> None:
+    """Positions are counted, so stored ones must be what counting gives."""
+    numbers = found.tensor(name).flatten().long()
+    if not torch.equal(numbers, torch.arange(len(numbers))):
+        raise InputError(f"{found.place}: {found.canonical[name]} is not 0, 1, 2 …, as positions are counted here")
 
 
 def _check_range(name: str, parameter: Tensor, found: Found) -> None:
