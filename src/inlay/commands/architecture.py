@@ -28,13 +28,13 @@ def show(
     length: Annotated[int, typer.Option(metavar="N", help="Tokens of a text, for the memory.")] = 128,
     json: Json = False,
 ) -> None:
-    """Show an architecture: its literal, parameters and memory; of two, what differs. Without a name, list them.
+    """Show an architecture, or what tells two apart.
+
+    Of one: the literal that builds it, its parts, parameters and memory. Without a name, all that have one are listed.
 
     Examples:
-
-      inlay show bert-base
-
-      inlay show BERT ALBERT
+    inlay show bert-base
+    inlay show BERT ALBERT
     """
     if not names:
         return _all(json)
