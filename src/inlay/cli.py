@@ -19,6 +19,7 @@ from inlay.commands import (
     architecture,
     check,
     classify,
+    convert,
     data,
     evaluate,
     fit,
@@ -45,6 +46,7 @@ VERBS: Verbs = {
     "evaluate": {"retrieval": evaluate.retrieval, "vectors": evaluate.vectors},
     "info": model.info,
     "show": architecture.show,
+    "convert": convert.convert,
     "check-data": check.check_data,
     "tokenizer": {"train": tokenizer.train, "encode": tokenizer.encode},
     "vectors": {

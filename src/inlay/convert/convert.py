@@ -42,13 +42,13 @@ SAME = "same"
 """The dtype of the weights as they lie in the file; of several, one that holds them all."""
 
 
-def read_config(place: str | Path) -> ModelConfig:
+def read_config(place: str | Path | Fetched) -> ModelConfig:
     """The architecture of the model in a folder or on the hub, with all its heads; no weight is read."""
-    return _open(locate(place)).config
+    return _open(_located(place)).config
 
 
 def load_model(
-    place: str | Path,
+    place: str | Path | Fetched,
     *,
     heads: Sequence[str] | None = None,
     dtype: str | None = None,
@@ -62,11 +62,11 @@ def load_model(
     become float32, unless `dtype` names another (`same`: as in the file). Raises InputError where settings or tensors
     are not all understood, and where anything is missing, damaged or not finite.
     """
-    return _load(_open(locate(place)), heads, dtype, ignore)
+    return _load(_open(_located(place)), heads, dtype, ignore)
 
 
 def load_pair(
-    place: str | Path,
+    place: str | Path | Fetched,
     *,
     heads: Sequence[str] | None = None,
     dtype: str | None = None,
@@ -75,7 +75,7 @@ def load_pair(
     """The model, as `load_model` has it, and the tokenizer beside it; they must belong together."""
     from inlay.tokenize.tokenizer import Tokenizer
 
-    opened = _open(locate(place))
+    opened = _open(_located(place))
     tokenizer = Tokenizer.load(opened.folder)
     check_pair(opened.config, tokenizer, str(opened.folder))
     return _load(opened, heads, dtype, ignore), tokenizer
@@ -95,7 +95,7 @@ def save_model(
     than the model has rows.
     """
     config, place, ours = model.config, Path(place), model.state_dict()
-    family = None if config.family in UNSHARED else _family(config.family, "save with")
+    family = None if config.family in UNSHARED else _family(config.family, "family=")
     tree = family.settings(config, ours) if family else {"model_type": OWN, "model": to_tree(config)}
     if tokenizer is not None:
         check_pair(config, tokenizer, "the model")
@@ -123,16 +123,23 @@ def check_pair(config: ModelConfig, tokenizer: "Tokenizer", place: str) -> None:
 
 def transformer_folder(folder: Path) -> Path:
     """The folder with the weights: itself, or the part that a folder of sentence-transformers names as Transformer."""
-    if not (folder / MODULES).is_file():
+    parts = _parts(folder)
+    paths = [path for kind, path in parts if kind == "Transformer"]
+    if not parts and not (folder / MODULES).is_file():
         return folder
-    parts = parse_json(member(folder, MODULES).read_bytes(), folder / MODULES)
-    found = [part for part in parts if isinstance(part, dict)] if isinstance(parts, list) else []
-    kinds = [str(part.get("type")).rpartition(".")[2] for part in found]
-    paths = [part.get("path") for part, kind in zip(found, kinds, strict=True) if kind == "Transformer"]
     if len(paths) != 1 or not isinstance(paths[0], str):
-        shown = ", ".join(kind[:40] for kind in kinds[:8]) or "nothing"
+        shown = ", ".join(kind for kind, _ in parts[:8]) or "nothing"
         raise InputError(f"{folder / MODULES}: names {shown}, but it is one Transformer that is read")
     return contained(folder, paths[0]) if paths[0] else folder
+
+
+def _parts(folder: Path) -> list[tuple[str, Any]]:
+    """The kinds of the parts of a folder of sentence-transformers, and their paths; none where it is none."""
+    if not (folder / MODULES).is_file():
+        return []
+    tree = parse_json(member(folder, MODULES).read_bytes(), folder / MODULES)
+    parts = [part for part in tree if isinstance(part, dict)] if isinstance(tree, list) else []
+    return [(str(part.get("type")).rpartition(".")[2][:40], part.get("path")) for part in parts]
 
 
 @dataclass(frozen=True)
@@ -149,6 +156,10 @@ class _Opened:
     found: Found
 
 
+def _located(place: str | Path | Fetched) -> Fetched:
+    return place if isinstance(place, Fetched) else locate(place)
+
+
 def _open(fetched: Fetched) -> _Opened:
     folder = transformer_folder(fetched.folder)
     if not (folder / CHECKSUMS).is_symlink():  # what the hub's cache links to was checked when it came
@@ -156,7 +167,7 @@ def _open(fetched: Fetched) -> _Opened:
     tree = read_settings(folder)
     settings = Settings(tree, folder / CONFIG)
     name = settings.text("model_type")
-    family = None if name == OWN else _family(name, f"{folder / CONFIG}:")
+    family = None if name == OWN else _family(name, f"{folder / CONFIG}: model_type=")
     weights = files.read(folder)
     canonical = family.canonical(weights) if family else {name: name for name in weights}
     config = family.read(settings, frozenset(canonical)) if family else _read_own(settings)
@@ -193,7 +204,7 @@ def _dtype(name: str | None, found: Found) -> torch.dtype:
 
 def _family(name: str, what: str) -> Family:
     if name not in FAMILIES:
-        raise InputError(f"{what} model_type {name!r}, which is not built in{did_you_mean(name, [*FAMILIES, OWN])}")
+        raise InputError(f"{what}{name!r} is not built in{did_you_mean(name, [*FAMILIES, OWN])}")
     return FAMILIES[name]
 
 
@@ -231,13 +242,30 @@ def _written_by(opened: _Opened) -> str:
 
 
 def _source(opened: _Opened, left_out: list[str]) -> dict[str, Any]:
-    """Where the weights came from: what the folder itself says of that, else the folder."""
+    """Where the weights came from, and what was left on the way: as the folder itself tells, and what is new."""
     folder, fetched = opened.folder, opened.fetched
     about = parse_json(member(folder, ABOUT).read_bytes(), folder / ABOUT) if (folder / ABOUT).is_file() else {}
     told = about.get("source") if isinstance(about, dict) else None
-    here = {"name": fetched.name or str(fetched.folder), "revision": fetched.revision}
-    found = told if isinstance(told, dict) else {**here, "family": opened.family.name if opened.family else OWN}
-    return {**found, "left_out": left_out} if left_out else found
+    told = told if isinstance(told, dict) else {}
+    here = {
+        "name": fetched.name or str(fetched.folder),
+        "revision": fetched.revision,
+        "family": opened.family.name if opened.family else OWN,
+    }
+    found: dict[str, Any] = dict(here)
+    if isinstance(told.get("name"), str):
+        found = {key: told.get(key) if isinstance(told.get(key), str) else None for key in here}
+    new = {
+        "left_out": left_out,
+        # The other parts of a folder of sentence-transformers.
+        "beside": [kind for kind, _ in _parts(fetched.folder) if kind != "Transformer"],
+    }
+    for key, names in new.items():
+        old = told.get(key)
+        kept = [one for one in old if isinstance(one, str)] if isinstance(old, list) else []
+        if both := list(dict.fromkeys([*kept, *names])):
+            found[key] = both
+    return found
 
 
 def _name(dtype: torch.dtype) -> str:

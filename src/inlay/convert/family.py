@@ -49,7 +49,7 @@ class Family:
         known = "; ".join(" + ".join(sorted(found)) for found in self.classes.values() if found)
         raise InputError(
             f"no class of {self.name} has the heads {' + '.join(sorted(heads))} (there are: {known}); "
-            "leave heads out, or save it in inlay's own layout: family=''"
+            "leave heads out, or save it in inlay's own layout: family='' (--to inlay)"
         )
 
     def settings(self, config: ModelConfig, ours: Iterable[str]) -> dict[str, Any]:
@@ -91,7 +91,7 @@ class Family:
         return theirs
 
 
-_OWN = "change it, or save the model in inlay's own layout: family=''"
+_OWN = "change it, or save the model in inlay's own layout: family='' (--to inlay)"
 
 
 def _computed(config: ModelConfig) -> ModelConfig:
