@@ -14,6 +14,7 @@ from inlay.batch import Batch
 from inlay.convert import load_model, load_pair, read_config, save_model
 from inlay.convert import weights as files
 from inlay.convert.families import FAMILIES, UNSHARED
+from inlay.convert.hub import Fetched
 from inlay.errors import InputError
 from inlay.files import CHECKSUMS, read_json, write_json
 from inlay.model.heads import TextHead
@@ -161,6 +162,30 @@ def test_where_a_model_came_from_is_not_lost_when_it_is_saved(folder: Path, tmp_
     about = read_json(tmp_path / "b" / "inlay.json")
     assert about["source"] == model.source
     assert about["config"]["encoder"]["n_layers"] == 2
+
+
+def test_the_revision_of_a_model_of_the_hub_is_pinned(folder: Path, tmp_path: Path) -> None:
+    os.remove(folder / "inlay.json")
+    os.remove(folder / CHECKSUMS)
+    save_model(load_model(Fetched(folder, "owner/name", "a" * 40), heads=("language",)), tmp_path / "b")
+    source = load_model(tmp_path / "b", heads=()).source
+    assert source is not None
+    assert (source["name"], source["revision"]) == ("owner/name", "a" * 40)
+    assert {"cls.seq_relationship.bias", "cls.predictions.bias"} <= set(source["left_out"])
+
+
+def test_a_source_that_is_no_source_is_not_believed(folder: Path) -> None:
+    os.remove(folder / CHECKSUMS)
+    write_json(folder / "inlay.json", {"source": {"name": "x", "revision": 3, "left_out": [1, "a"], "beside": 7}})
+    assert load_model(folder).source == {"name": "x", "revision": None, "family": None, "left_out": ["a"]}
+
+
+def test_a_pooler_that_nobody_reads_is_kept_as_in_published_checkpoints(bert: Model, tmp_path: Path) -> None:
+    model = replace(BERT, heads=BERT.heads[:2]).build()
+    assert set(model.heads) == {"pooler", "language"}
+    save_model(model, tmp_path / "x")
+    assert read_json(tmp_path / "x" / "config.json")["architectures"] == ["BertForMaskedLM"]
+    equal(load_model(tmp_path / "x"), model)
 
 
 def test_a_changed_byte_is_noticed(folder: Path) -> None:

@@ -76,12 +76,28 @@ def test_every_tensor_without_a_place_is_named_with_its_shape(folder: Path) -> N
         folder,
         "holds 3 tensors without a place",
         "bert.odd (2, 3), classifier.bias (1), classifier.weight (1, 8)",
-        "written by BertForMultipleChoice",
+        "written by 'BertForMultipleChoice'; heads read: pooler + pair",
         "ignore=(",
     )
     model = load_model(folder, ignore=("classifier.*", "bert.odd"))
     assert model.source is not None
     assert model.source["left_out"] == ["bert.odd", "classifier.bias", "classifier.weight"]
+
+
+def test_a_classifier_of_nobody_knows_what_is_told_so(folder: Path) -> None:
+    changed(folder, lambda tensors: tensors.update({"classifier.weight": torch.ones(2, 8)}))
+    settings = read_json(folder / "config.json")
+    del settings["architectures"]
+    write_json(folder / "config.json", settings)
+    refused(folder, "classifier.weight (2, 8)", "config.json names no class in architectures")
+
+
+def test_names_that_would_break_a_line_are_shown_safely(folder: Path) -> None:
+    changed(folder, lambda tensors: tensors.update({"x\n\x1b[31m": torch.ones(1), "y" * 5000: torch.ones(1)}))
+    with pytest.raises(InputError) as error:
+        load_model(folder)
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 600
 
 
 def test_a_long_list_ends_with_a_count(folder: Path) -> None:

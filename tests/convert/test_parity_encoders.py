@@ -207,3 +207,37 @@ def test_auto_model_takes_the_encoder_out_of_what_we_save(family: str, tmp_path:
     assert type(again).__name__ == next(iter(FAMILIES[family].classes))
     for state, other in zip(ask_theirs(family, again)[0], ask_theirs(family, model)[0], strict=True):
         assert torch.equal(state, other)
+
+
+DROPOUTS: dict[str, dict[str, float]] = {
+    "bert": {"hidden_dropout_prob": 0.31, "attention_probs_dropout_prob": 0.21, "classifier_dropout": 0.41},
+    "albert": {"hidden_dropout_prob": 0.31, "attention_probs_dropout_prob": 0.21, "classifier_dropout_prob": 0.41},
+    "distilbert": {"dropout": 0.31, "attention_dropout": 0.21, "seq_classif_dropout": 0.41},
+}
+
+
+@pytest.mark.parametrize("family", CONFIGS)
+def test_what_training_leaves_out_is_read_and_written(family: str, tmp_path: Path) -> None:
+    name = next(name for name in FAMILIES[family].classes if name.endswith("ForSequenceClassification"))
+    shares = DROPOUTS.get(family, DROPOUTS["bert"])
+    theirs(family, name, **shares).save_pretrained(tmp_path / "theirs")
+    ours = load_model(tmp_path / "theirs")
+    assert ours.config.encoder is not None
+    dropout, head = ours.config.encoder.dropout, next(one for one in ours.config.heads if one.name == "text")
+    assert (ours.config.input.dropout, dropout.hidden, dropout.attention, dropout.ffn) == (0.31, 0.31, 0.21, 0.0)
+    assert head.dropout == 0.41  # type: ignore[union-attr]
+    assert head.labels == tuple(f"LABEL_{i}" for i in range(5))  # type: ignore[union-attr]
+    save_model(ours, tmp_path / "ours")
+    said = transformers.AutoConfig.from_pretrained(tmp_path / "ours")
+    assert {key: getattr(said, key) for key in shares} == shares
+
+
+@torch.no_grad()
+def test_electra_is_not_projected_where_nothing_is_to_be_projected(tmp_path: Path) -> None:
+    model = theirs("electra", "ElectraForMaskedLM", embedding_size=16)
+    model.save_pretrained(tmp_path / "theirs")
+    ours = load_model(tmp_path / "theirs")
+    assert not any("project" in name for name in ours.state_dict())
+    close(ask_ours("electra", ours)[1]["language"], ask_theirs("electra", model)[1]["language"])
+    save_model(ours, tmp_path / "ours")
+    assert transformers.ElectraForMaskedLM.from_pretrained(tmp_path / "ours").config.embedding_size == 16

@@ -95,7 +95,9 @@ def save_model(
     than the model has rows.
     """
     config, place, ours = model.config, Path(place), model.state_dict()
-    family = None if config.family in UNSHARED else _family(config.family, "family=")
+    family = FAMILIES.get(config.family)
+    if family is None and config.family not in UNSHARED:
+        raise InputError(f"family={config.family!r} is not built in{did_you_mean(config.family, [*FAMILIES, OWN])}")
     tree = family.settings(config, ours) if family else {"model_type": OWN, "model": to_tree(config)}
     if tokenizer is not None:
         check_pair(config, tokenizer, "the model")
@@ -129,7 +131,10 @@ def transformer_folder(folder: Path) -> Path:
         return folder
     if len(paths) != 1 or not isinstance(paths[0], str):
         shown = ", ".join(kind for kind, _ in parts[:8]) or "nothing"
-        raise InputError(f"{folder / MODULES}: names {shown}, but it is one Transformer that is read")
+        raise InputError(
+            f"{folder / MODULES}: names {shown}, but it is one Transformer that is read; "
+            "a model of word vectors is opened by inlay.load"
+        )
     return contained(folder, paths[0]) if paths[0] else folder
 
 
@@ -166,8 +171,8 @@ def _open(fetched: Fetched) -> _Opened:
         verify_checksums(folder)
     tree = read_settings(folder)
     settings = Settings(tree, folder / CONFIG)
-    name = settings.text("model_type")
-    family = None if name == OWN else _family(name, f"{folder / CONFIG}: model_type=")
+    name = settings.text("model_type", [*FAMILIES, OWN])
+    family = None if name == OWN else FAMILIES[name]
     weights = files.read(folder)
     canonical = family.canonical(weights) if family else {name: name for name in weights}
     config = family.read(settings, frozenset(canonical)) if family else _read_own(settings)
@@ -202,12 +207,6 @@ def _dtype(name: str | None, found: Found) -> torch.dtype:
     return DTYPES[name or "float32"]
 
 
-def _family(name: str, what: str) -> Family:
-    if name not in FAMILIES:
-        raise InputError(f"{what}{name!r} is not built in{did_you_mean(name, [*FAMILIES, OWN])}")
-    return FAMILIES[name]
-
-
 def _read_own(settings: Settings) -> ModelConfig:
     found = settings.table("model").plain()
     settings.finish()
@@ -236,9 +235,10 @@ def _has_segments(config: ModelConfig) -> bool:
 
 def _written_by(opened: _Opened) -> str:
     """What may explain names that do not fit: the class that wrote them."""
-    names = opened.tree.get("architectures")
-    read = " + ".join(head.name for head in opened.config.heads) or "none"
-    return f" (written by {', '.join(map(str, names[:3]))}; heads read: {read})" if isinstance(names, list) else ""
+    listed = opened.tree.get("architectures")
+    names = [one for one in listed if isinstance(one, str)] if isinstance(listed, list) else []
+    by = f"written by {names[0][:60]!r}" if names else "config.json names no class in architectures"
+    return f" ({by}; heads read: {' + '.join(head.name for head in opened.config.heads) or 'none'})"
 
 
 def _source(opened: _Opened, left_out: list[str]) -> dict[str, Any]:

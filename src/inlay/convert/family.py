@@ -39,13 +39,15 @@ class Family:
     """The table of names."""
 
     def architecture(self, config: ModelConfig) -> str:
-        """The class of transformers with exactly these heads; InputError where there is none."""
+        """The class of transformers with these heads; InputError where there is none."""
         heads, (first, *others) = {head.name for head in config.heads}, self.classes
         if heads <= self.classes[first]:
             return first
-        for name in others:
-            if heads == self.classes[name]:
-                return name
+        # Published checkpoints keep the encoder's pooler beside heads that do not read it.
+        for wanted in (heads, heads - self.classes[first]):
+            for name in others:
+                if wanted == self.classes[name]:
+                    return name
         known = "; ".join(" + ".join(sorted(found)) for found in self.classes.values() if found)
         raise InputError(
             f"no class of {self.name} has the heads {' + '.join(sorted(heads))} (there are: {known}); "

@@ -3,6 +3,7 @@
 import fnmatch
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from reprlib import repr as short
 
 import torch
 from torch import Tensor, nn
@@ -39,10 +40,15 @@ class Found:
         """A tensor, read."""
         return self.weights[self.canonical[name]]
 
+    def shown(self, name: str) -> str:
+        """What the file calls a tensor, fit for a line."""
+        name = self.canonical[name]
+        return name if name.isprintable() and len(name) < 200 else short(name)
+
     def listed(self, names: Iterable[str]) -> str:
         """Tensors as the file calls them, with their shapes; long lists end with a count."""
         names = list(names)
-        shown = [f"{self.canonical.get(name, name)} {_shape(self.shape(name))}" for name in names[:_MOST]]
+        shown = [f"{self.shown(name)} {_shape(self.shape(name))}" for name in names[:_MOST]]
         return ", ".join(shown) + (f" and {len(names) - _MOST} more" if len(names) > _MOST else "")
 
 
@@ -122,14 +128,15 @@ def _check_names(
 
 def _pattern(leftover: list[str], found: Found) -> str:
     """A pattern for the first of the tensors and its kin."""
-    return found.canonical[leftover[0]].split(".")[0] + ".*"
+    first, dot, _ = found.shown(leftover[0]).partition(".")
+    return first + ".*" * bool(dot)
 
 
 def _check_shapes(needed: Mapping[str, Tensor], sources: Mapping[str, str], found: Found) -> None:
     wrong = [name for name, tensor in needed.items() if found.shape(sources[name]) != tuple(tensor.shape)]
     if wrong:
         shown = ", ".join(
-            f"{found.canonical[sources[name]]} is {_shape(found.shape(sources[name]))} where config.json makes it "
+            f"{found.shown(sources[name])} is {_shape(found.shape(sources[name]))} where config.json makes it "
             f"{_shape(needed[name].shape)}"
             for name in wrong[:3]
         )
@@ -140,7 +147,7 @@ def _check_shapes(needed: Mapping[str, Tensor], sources: Mapping[str, str], foun
 def _check_dtypes(sources: Iterable[str], found: Found, exact: bool) -> None:
     for name in sources:
         dtype = found.weights.dtype(found.canonical[name])
-        shown = f"{found.place}: {found.canonical[name]} is {str(dtype).removeprefix('torch.')}"
+        shown = f"{found.place}: {found.shown(name)} is {str(dtype).removeprefix('torch.')}"
         if dtype is torch.float64 and not exact:
             raise InputError(f"{shown}; say dtype='float32' to round it, or dtype='float64' to keep it")
         if dtype not in DTYPES.values():
@@ -153,7 +160,7 @@ def _check_dtypes(sources: Iterable[str], found: Found, exact: bool) -> None:
 def _check_copy(name: str, original: str, found: Found) -> None:
     if not torch.equal(found.tensor(name), found.tensor(original)):
         raise InputError(
-            f"{found.place}: {found.canonical[name]} must equal {found.canonical[original]}, which config.json ties it "
+            f"{found.place}: {found.shown(name)} must equal {found.shown(original)}, which config.json ties it "
             "to, and does not; set tie_word_embeddings to false there if the model was trained so, else get it again"
         )
 
@@ -162,7 +169,7 @@ def _check_positions(name: str, found: Found) -> None:
     """Positions are counted, so stored ones must be what counting gives."""
     numbers = found.tensor(name).flatten().long()
     if not torch.equal(numbers, torch.arange(len(numbers))):
-        raise InputError(f"{found.place}: {found.canonical[name]} is not 0, 1, 2 …, as positions are counted here")
+        raise InputError(f"{found.place}: {found.shown(name)} is not 0, 1, 2 …, as positions are counted here")
 
 
 def _check_range(name: str, parameter: Tensor, found: Found) -> None:
