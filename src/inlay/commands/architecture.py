@@ -11,6 +11,7 @@ from inlay.errors import InputError
 
 if TYPE_CHECKING:
     from inlay.model.model import ModelConfig
+    from inlay.model.papers import Paper
 
 _MB = 1 << 20
 
@@ -60,7 +61,7 @@ def _find(name: str) -> "ModelConfig":
 
 def _all(json: bool) -> None:
     from inlay.model.budget import count
-    from inlay.model.papers import PAPERS
+    from inlay.model.papers import paper
     from inlay.model.presets import PRESETS
 
     if json:
@@ -69,9 +70,9 @@ def _all(json: bool) -> None:
     for name, config in PRESETS.items():
         stack = config.decoder or config.encoder
         assert stack is not None
-        paper = PAPERS.get(config.family)
-        source = f"{paper.authors} {paper.year}" if paper else ""
-        rows.append([name, count(config), stack.n_layers, stack.d_model, stack.n_heads, source])
+        source = paper(name)
+        cited = f"{source.authors} {source.year}" if source.authors else ""
+        rows.append([name, count(config), stack.n_layers, stack.d_model, stack.n_heads, cited])
     return out.table(["name", "parameters", "layers", "d_model", "heads", "paper"], rows)
 
 
@@ -113,13 +114,21 @@ def _one(name: str, config: "ModelConfig", batch: int, length: int, json: bool) 
 
 
 def _source(name: str, config: "ModelConfig") -> list[str]:
-    from inlay.model.papers import PAPERS
-
-    paper = PAPERS.get(config.family)
-    if paper is None:
+    found = _paper(name, config)
+    if found is None:
         return [name]
-    number = f", arXiv:{paper.arxiv}" if paper.arxiv else ""
-    return [f"{name}: {paper.title}. {paper.authors} {paper.year}{number}", paper.changed, paper.formula]
+    cited = f" {found.authors} {found.year}" if found.authors else ""
+    number = f", arXiv:{found.arxiv}" if found.authors and found.arxiv else ""
+    return [f"{name}: {found.title}.{cited}{number}", found.changed, found.formula]
+
+
+def _paper(name: str, config: "ModelConfig") -> "Paper | None":
+    """That of a preset by its name, since families of checkpoints are fewer than papers; of a folder by its family."""
+    from inlay.model.papers import PAPERS, paper
+    from inlay.model.presets import PRESETS
+
+    known = next((preset for preset, one in PRESETS.items() if one is config), None)
+    return paper(known) if known else PAPERS.get(config.family)
 
 
 def _compare(names: list[str], configs: list["ModelConfig"], json: bool) -> None:
