@@ -30,6 +30,13 @@ def test_one_is_shown_with_paper_literal_parts_and_memory(capsys: pytest.Capture
     assert tree["memory"]["training"] > tree["memory"]["inference"] > tree["memory"]["weights"]
 
 
+def test_each_cites_its_own_paper(capsys: pytest.CaptureFixture[str]) -> None:
+    for name, number in (("t5", "1910.10683"), ("t5-v1.1", "2002.05202"), ("T5-v1.1-small", "2002.05202")):
+        assert f"arXiv:{number}" in shown(capsys, name)
+    rows = shown(capsys).splitlines()
+    assert next(row for row in rows if row.startswith("t5-v1.1-base ")).endswith("Shazeer 2020")
+
+
 def _numbers(part: dict) -> int:
     total = part["count"]
     for size in part["shape"]:
