@@ -6,9 +6,11 @@ All draws come from the generator that is given, so a seed is a model; nothing i
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from inlay.errors import InputError
 from inlay.model.attention import Attention
@@ -59,6 +61,20 @@ class Xavier:
 
 
 Init = Normal | Scaled | Xavier
+
+
+class Undrawn(TorchFunctionMode):
+    """While it is entered, torch draws no first weights of its own for the modules that are made.
+
+    Nobody would use them; and on the meta device drawing loads torch's compiler, which takes seconds.
+    """
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if getattr(func, "__module__", "") == nn.init.__name__:
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 @torch.no_grad()

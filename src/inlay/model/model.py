@@ -14,7 +14,7 @@ from inlay.batch import Batch
 from inlay.errors import InputError, did_you_mean
 from inlay.model.cache import Cache
 from inlay.model.heads import Head
-from inlay.model.init import Init, Normal, initialise
+from inlay.model.init import Init, Normal, Undrawn, initialise
 from inlay.model.input import Input, InputLayer
 from inlay.model.packed import Layout, Packed, groups
 from inlay.model.sight import Rule, View, cached_group, self_groups, source_view, view
@@ -76,7 +76,7 @@ class ModelConfig:
 
     def build(self, *, seed: int = 0, device: torch.device | str = "cpu") -> "Model":
         """The model with first weights drawn from `seed`, the same on every device; on `meta` shapes alone."""
-        with torch.device("meta"):  # torch's own first weights would cost time, and the global random state
+        with torch.device("meta"), Undrawn():  # torch's own first weights would cost time
             model = Model(self)
         if torch.device(device).type == "meta":
             return model
