@@ -63,7 +63,7 @@ def search(job: Job, texts: Sequence[Growing], beam: Beam) -> None:
         tokens = ids[..., -1].flatten()
         penalties.select(parents)
         penalties.add(tokens)
-        steps.cache.select(parents.tolist())
+        steps.cache.select(parents.tolist(), source=len(stay) < a or n < k)
         logits = steps.step(tokens)
 
 

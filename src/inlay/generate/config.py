@@ -75,10 +75,10 @@ class GenerationConfig:
     stop: tuple[str, ...] = ()
     """Texts that end the writing where they come up; they are cut off, with what follows."""
     eos: tuple[int, ...] | None = None
-    """Ids that end a text; None: the tokenizer's end token."""
+    """Ids that end a text; None: the tokenizer's end token, or [SEP] where it has no other."""
     start: int | None = None
     """The id that a decoder begins with when it reads a source, and that stands for an empty prompt; None: of the
-    tokenizer, for a source the padding token (as T5 does), for an empty prompt the token of beginning, or of end."""
+    tokenizer, for a source the padding token (as T5 does), for an empty prompt that of a beginning, or of an end."""
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:

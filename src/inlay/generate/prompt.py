@@ -56,7 +56,7 @@ def from_ids(
         raise InputError("there is no prompt; give one at least")
     if config.stop and tokenizer is None:
         raise InputError(f"stop={list(config.stop)} needs a tokenizer, which knows the text of the tokens; give one")
-    eos = _roles(tokenizer, "eos")[:1] if config.eos is None else config.eos
+    eos = _roles(tokenizer, "eos", "sep")[:1] if config.eos is None else config.eos
     for name, ids in (("eos", eos), ("start", () if config.start is None else (config.start,))):
         if any(one >= model.config.vocab_size for one in ids):
             raise InputError(f"{name}={list(ids)} must be below the model's vocabulary of {model.config.vocab_size}")
@@ -92,7 +92,7 @@ def _roles(tokenizer: "Tokenizer | None", *roles: str) -> tuple[int, ...]:
 
 
 def _start(config: GenerationConfig, tokenizer: "Tokenizer | None", number: int) -> int:
-    found = _roles(tokenizer, "bos", "eos") if config.start is None else (config.start,)
+    found = _roles(tokenizer, "bos", "cls", "eos") if config.start is None else (config.start,)
     if not found:
         raise InputError(
             f"prompt {number} is empty, and no token is known that begins a text; write a word, or set start"
@@ -101,7 +101,7 @@ def _start(config: GenerationConfig, tokenizer: "Tokenizer | None", number: int)
 
 
 def _source_start(config: GenerationConfig, tokenizer: "Tokenizer | None") -> int:
-    found = _roles(tokenizer, "pad", "bos") if config.start is None else (config.start,)
+    found = _roles(tokenizer, "pad", "bos", "cls") if config.start is None else (config.start,)
     if not found:
         raise InputError("no token is known that the decoder begins with; set start to its id (0 for T5)")
     return found[0]

@@ -82,12 +82,10 @@ def filtered(logits: Tensor, sample: Sample) -> Tensor:
 
 
 def drawn(logits: Tensor, rng: torch.Generator) -> Tensor:
-    """(B, V) -> (B,): an id by its probability, the same for the same generator on every device.
-
-    Of independent exponential times with the probabilities as rates, the first to end is each with its probability.
-    """
-    times = torch.empty(logits.shape, device=rng.device).exponential_(generator=rng).to(logits.device)
-    return logits.softmax(1).div_(times).argmax(1)
+    """(B, V) -> (B,): an id by its probability, from one number of `rng` a row; the same on every device."""
+    reached = logits.softmax(1, dtype=torch.float64).cumsum(1)
+    shot = torch.rand(len(logits), 1, generator=rng, device=rng.device, dtype=torch.float64).to(logits.device)
+    return torch.searchsorted(reached, shot * reached[:, -1:], right=True)[:, 0].clamp(max=logits.size(1) - 1)
 
 
 class Penalties:

@@ -3,6 +3,7 @@
 B texts, N rows, V vocabulary.
 """
 
+import torch
 from torch import Tensor
 
 from inlay.batch import Batch
@@ -12,6 +13,9 @@ from inlay.model.model import Memory, Model
 from inlay.model.packed import Layout, Packed
 from inlay.model.position import Learned
 
+_SMALL = 64 << 20
+"""Bytes of a token table that a second copy of is taken for speed."""
+
 
 class Steps:
     """B texts that a model writes side by side; what it has computed of them is in `cache`."""
@@ -20,7 +24,7 @@ class Steps:
         self.model, self.device = model, model.device
         assert model.decoder is not None
         self.cache = Cache(model.decoder.stack.n_layers, n_texts)
-        self.head, self.table = model.heads["language"], model.input.table()
+        self.head, self.table = model.heads["language"], _by_columns(model.input.table())
 
     def begin(self, prompts: list[list[int]], sources: list[list[int]] | None) -> Tensor:
         """The logits (B, V) after these prompts, written while these sources are read."""
@@ -37,6 +41,16 @@ class Steps:
         if len(rows) > len(packed.layout):
             rows = rows[packed.layout.last]  # nobody asks what comes after the other tokens of a prompt
         return self.head(rows, packed.layout, self.table, self.model.heads).float()
+
+
+def _by_columns(table: Tensor) -> Tensor:
+    """The same (V, E), a small one on the processor laid out by columns.
+
+    There a product with one or two rows, which is most of a small model's step, reads memory in order: 4 times as fast.
+    """
+    if table.device.type != "cpu" or table.dtype != torch.float32 or table.nbytes > _SMALL:
+        return table
+    return table.T.contiguous().T
 
 
 def check_writes(model: Model) -> None:

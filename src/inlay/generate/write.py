@@ -108,7 +108,7 @@ def _grow(job: Job, texts: list[Growing], rng: torch.Generator | None) -> Iterat
     logits = steps.begin(prompts, job.sources and [job.sources[text.number] for text in texts])
     while True:
         tokens = _choose(penalties(logits), job.config, rng)
-        likely = logits.gather(1, tokens[:, None])[:, 0] - logits.logsumexp(1)
+        likely = logits.log_softmax(1).gather(1, tokens[:, None])[:, 0]
         ended = [text.add(*one) for text, *one in zip(alive, tokens.tolist(), likely.tolist(), strict=True)]
         yield
         if all(ended):

@@ -3,6 +3,7 @@
 N query rows, M key rows, b texts of a group, T queries and S keys of a text, D model, H heads, K head.
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
@@ -52,8 +53,7 @@ class Attention(nn.Module):
         if cache is not None:
             cache.write(k, v, view.texts, view.q_position, n_texts=view.n_texts, room=view.room)
         parts = []
-        for group, sight in zip(view.groups, view.sights, strict=True):
-            gq, gk, gv = _rectangles(group, q, k, v, cache)
+        for group, sight, (gq, gk, gv) in zip(view.groups, view.sights, _rectangles(view, q, k, v, cache), strict=True):
             y = self._attend(gq, gk, gv, sight, self._bias(gq, gk, group, sight, relative))
             parts.append(group.queries.rows(y.transpose(1, 2)))  # (b, H, T, K) -> (n, H, K)
         y = parts[0] if len(parts) == 1 else torch.cat(parts)
@@ -83,8 +83,7 @@ class Attention(nn.Module):
         if relative is not None:
             q, k = relative.rotate(q, view.q_position), relative.rotate(k, view.k_position)
         found = []
-        for group, sight in zip(view.groups, view.sights, strict=True):
-            gq, gk, _ = _rectangles(group, q, k, v, None)
+        for group, sight, (gq, gk, _) in zip(view.groups, view.sights, _rectangles(view, q, k, v), strict=True):
             scores = gq @ gk.transpose(-1, -2) * self.scale
             bias = self._bias(gq, gk, group, sight, relative)
             visible = sight.dense(group)
@@ -96,7 +95,7 @@ class Attention(nn.Module):
     def _project(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """(N, D), (M, D) -> (N, H, K), (M, H, K), (M, H, K)."""
         if context is None:
-            q, k, v = self.qkv(x).unflatten(-1, (3, self.n_heads, self.d_head)).unbind(1)
+            q, k, v = self.qkv(x).view(-1, 3, self.n_heads, self.d_head).unbind(1)
             return q, k, v
         width = self.n_heads * self.d_head
         weight, bias = self.qkv.weight, self.qkv.bias
@@ -129,14 +128,23 @@ class Attention(nn.Module):
 
 
 def _rectangles(
-    group: Group, q: Tensor, k: Tensor, v: Tensor, cache: LayerCache | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """(N, H, K) and (M, H, K) twice -> (b, H, T, K) and (b, H, S, K) twice."""
-    gq = group.queries.take(q).transpose(1, 2)
-    if group.keys is not None:
-        return gq, group.keys.take(k).transpose(1, 2), group.keys.take(v).transpose(1, 2)
-    assert cache is not None
-    assert cache.keys is not None
-    assert cache.values is not None
-    seen = group.at.k.size(-1)
-    return gq, cache.keys[:, :, :seen], cache.values[:, :, :seen]
+    view: View, q: Tensor, k: Tensor, v: Tensor, cache: LayerCache | None = None
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """(N, H, K) and (M, H, K) twice -> for each group (b, H, T, K) and (b, H, S, K) twice."""
+    sides = [group.queries for group in view.groups]
+    # One split, not a slice for each group: the gradient of a slice is as long as all the rows.
+    cuts = [side.stop - side.start for side in sides]
+    own = all(group.keys is group.queries for group in view.groups)
+    queries = q.split(cuts)
+    keys, values = (k.split(cuts), v.split(cuts)) if own else ([k] * len(sides), [v] * len(sides))
+    for group, gq, gk, gv in zip(view.groups, queries, keys, values, strict=True):
+        gq = group.queries.lay(gq).transpose(1, 2)
+        if group.keys is None:
+            assert cache is not None
+            assert cache.keys is not None
+            assert cache.values is not None
+            seen = group.at.k.size(-1)
+            yield gq, cache.keys[:, :, :seen], cache.values[:, :, :seen]
+        else:
+            take = group.keys.lay if own else group.keys.take
+            yield gq, take(gk).transpose(1, 2), take(gv).transpose(1, 2)

@@ -18,8 +18,9 @@ from inlay.batch import Batch
 from inlay.errors import InputError
 from inlay.model.scheme import At
 
-_CALL = 1024
-"""Padded rows that cost as much as one more call of attention; measured on encoders of 128 to 768 dimensions."""
+_CALL = {"cpu": 1, "cuda": 1 << 14}
+"""Padded rows that cost as much as one more call of attention. On a CPU a call is cheaper than any padding (measured);
+on a GPU it keeps the card waiting (estimated)."""
 
 
 class Layout:
@@ -96,18 +97,21 @@ class Layout:
 
     def side(self, texts: Sequence[int]) -> "Side":
         """These texts as a rectangle."""
-        lengths = [self.lengths[text] for text in texts]
-        start, length = self.starts[texts[0]], max(lengths)
-        if min(lengths) == length and list(texts) == list(range(texts[0], texts[0] + len(texts))):
-            return Side(start, len(texts), length)
-        starts = np.asarray([self.starts[text] for text in texts])[:, None]
+        lengths = np.asarray([self.lengths[text] for text in texts])
+        starts = np.asarray([self.starts[text] for text in texts])
+        start, stop, length = int(starts[0]), int(starts[-1] + lengths[-1]), int(lengths.max())
+        if not np.array_equal(starts[1:], starts[:-1] + lengths[:-1]):
+            start, stop = 0, self.n_rows  # they lie here and there
+        elif lengths.min() == length:
+            return Side(start, stop, len(texts), length)
         place = np.arange(length)[None]
-        keep = place < np.asarray(lengths)[:, None]
+        keep = place < lengths[:, None]
         return Side(
             start,
+            stop,
             len(texts),
             length,
-            index=self._tensor(np.where(keep, starts + place, 0)),
+            index=self._tensor(np.where(keep, starts[:, None] - start + place, 0)),
             keep=self._tensor(keep),
             filled=self._tensor(np.flatnonzero(keep)),
         )
@@ -126,10 +130,12 @@ class Side:
     """Some texts of a layout as a rectangle (b, T): a view where they are of one length, else gathered with padding."""
 
     start: int
+    stop: int
+    """Their rows are among those from start to stop: just those, where the texts lie one after another."""
     count: int
     length: int
     index: Tensor | None = None
-    """(b, T) the row of each place; row 0 where there is none."""
+    """(b, T) the row of each place, counted from `start`; 0 where there is none."""
     keep: Tensor | None = None
     """(b, T) True where there is a row; None: everywhere."""
     filled: Tensor | None = None
@@ -137,9 +143,11 @@ class Side:
 
     def take(self, x: Tensor) -> Tensor:
         """(N, …) -> (b, T, …)."""
-        if self.index is None:
-            return x[self.start : self.start + self.count * self.length].unflatten(0, (self.count, self.length))
-        return x[self.index]
+        return self.lay(x[self.start : self.stop])
+
+    def lay(self, part: Tensor) -> Tensor:
+        """(stop - start, …) -> (b, T, …)."""
+        return part.unflatten(0, (self.count, self.length)) if self.index is None else part[self.index]
 
     def rows(self, y: Tensor) -> Tensor:
         """(b, T, …) -> (n, …): the rows again, without padding."""
@@ -149,7 +157,7 @@ class Side:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Group:
-    """Texts that attention takes in one call: their queries and what they look at."""
+    """Texts that attention takes in one call: their queries, one after another, and what they look at."""
 
     texts: Tensor
     """(b,) the numbers of the texts."""
@@ -174,7 +182,8 @@ def groups(
     """
     numbers = range(len(keys)) if numbers is None else numbers
     found = []
-    for run in _runs(queries.lengths, [keys.lengths[number] for number in numbers]):
+    call = _CALL.get(queries.device.type, _CALL["cuda"])
+    for run in _runs(queries.lengths, [keys.lengths[number] for number in numbers], call):
         q = queries.side(run)
         k = q if keys is queries else keys.side([numbers[text] for text in run])
         q_position = _position(queries, q)
@@ -193,7 +202,7 @@ def _position(layout: Layout, side: Side) -> Tensor:
     return torch.arange(side.length, device=layout.device) if layout.plain else side.take(layout.position)
 
 
-def _runs(queries: Sequence[int], keys: Sequence[int]) -> list[list[int]]:
+def _runs(queries: Sequence[int], keys: Sequence[int], call: int) -> list[list[int]]:
     runs: list[list[int]] = []
     waste, t, s = 0, 0, 0
     for text, (q, k) in enumerate(zip(queries, keys, strict=True)):
@@ -204,7 +213,7 @@ def _runs(queries: Sequence[int], keys: Sequence[int]) -> list[list[int]]:
         if runs:
             wider, longer = max(t, q), max(s, k)
             more = waste + len(runs[-1]) * (wider + longer - t - s) + wider + longer - q - k
-            if more <= _CALL and more * 4 <= (wider + longer) * (len(runs[-1]) + 1):
+            if more <= call and more * 4 <= (wider + longer) * (len(runs[-1]) + 1):
                 runs[-1].append(text)
                 waste, t, s = more, wider, longer
                 continue

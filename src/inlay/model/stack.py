@@ -209,10 +209,11 @@ class Block(nn.Module):
         return norm(x) if self.norm_first else x
 
     def _after(self, x: Tensor, y: Tensor, norm: nn.Module, view: View) -> Tensor:
-        y = self.dropout(y)
-        if self.training and self.path:
-            stays = torch.rand(view.n_texts, 1, device=y.device) >= self.path
-            y = y * stays[view.texts] / (1 - self.path)
+        if self.training:
+            y = self.dropout(y)
+            if self.path:
+                stays = torch.rand(view.n_texts, 1, device=y.device) >= self.path
+                y = y * stays[view.texts] / (1 - self.path)
         return x + y if self.norm_first else norm(x + y)
 
 
