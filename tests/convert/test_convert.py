@@ -17,7 +17,8 @@ from inlay.convert.families import FAMILIES, UNSHARED
 from inlay.convert.hub import Fetched
 from inlay.errors import InputError
 from inlay.files import CHECKSUMS, read_json, write_json
-from inlay.model.heads import TextHead
+from inlay.model.characters import CharacterCNN, CharacterMean
+from inlay.model.heads import LanguageHead, TextHead
 from inlay.model.model import Model, ModelConfig
 from inlay.model.presets import PRESETS, preset
 from inlay.model.relative import Rotary
@@ -91,6 +92,26 @@ def test_an_architecture_of_one_s_own_is_kept_in_our_layout_to_the_last_setting(
     equal(again, model)
     assert not again.input.token.weight.requires_grad
     assert read_json(tmp_path / "x" / "config.json")["model_type"] == "inlay"
+
+
+@pytest.mark.parametrize("token", [CharacterMean(), CharacterCNN(filters=2)], ids=lambda token: type(token).__name__)
+def test_a_table_read_from_characters_is_kept_with_their_spelling(
+    token: CharacterMean | CharacterCNN, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
+    model = replace(BERT, input=replace(BERT.input, token=token), heads=(), family="").build().eval()
+    model.input.token.spell(tokenizer)  # type: ignore[operator]
+    save_model(model, tmp_path / "x")
+    again = load_model(tmp_path / "x")
+    equal(again, model)
+    batch = tokenizer.encode(["stone water"])
+    with torch.no_grad():
+        assert torch.equal(again(batch), model(batch))
+
+
+def test_an_untied_head_that_is_not_asked_for_is_no_copy(tmp_path: Path) -> None:
+    heads = tuple(replace(head, tied=False) if isinstance(head, LanguageHead) else head for head in BERT.heads)
+    save_model(replace(BERT, heads=heads).build(), tmp_path / "x")
+    assert not load_model(tmp_path / "x", heads=()).heads
 
 
 def test_heads_that_are_not_asked_for_are_left_out_and_told(folder: Path, bert: Model) -> None:

@@ -203,6 +203,29 @@ def test_a_damaged_file_a_pickle_and_no_folder_are_told(folder: Path, tmp_path: 
     refused(tmp_path / "nothing", "no such folder")
 
 
+def test_absurd_sizes_are_refused_before_anything_is_built(folder: Path) -> None:
+    settings = read_json(folder / "config.json")
+    refused(said(folder, num_hidden_layers=2**31), "has 2147483648 layers, but there are")
+    write_json(folder / "config.json", settings)
+    refused(said(folder, hidden_size=2**31, num_attention_heads=2), "a size of 2147483648, beyond all models")
+    write_json(folder / "config.json", settings)
+    refused(said(folder, vocab_size=2**31), "a size of 2147483648")
+
+
+def test_a_pattern_that_fits_nothing_is_refused(folder: Path) -> None:
+    refused(folder, "ignore='poolr.*' fits no tensor", ignore=("poolr.*",))
+    model = load_model(folder, ignore=("bert.pooler.*", "cls.*"))
+    assert not model.heads
+    refused(
+        folder, "lacks 1 tensor of this model: bert.embeddings.word_embeddings.weight (40, 8)", ignore=("*.word_*",)
+    )
+
+
+def test_an_empty_list_of_classes_is_none(folder: Path) -> None:
+    changed(folder, lambda tensors: tensors.update({"classifier.weight": torch.ones(2, 8)}))
+    refused(said(folder, architectures=[]), "config.json names no class in architectures")
+
+
 def test_a_head_that_is_not_there_is_refused(folder: Path) -> None:
     refused(folder, "has no head 'pear'; did you mean 'pair'?", heads=("pear",))
 

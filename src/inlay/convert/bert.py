@@ -194,7 +194,7 @@ def their_activation(ours: Activation) -> str:
 
 def architecture(settings: Settings) -> str:
     """The class that wrote the folder; empty where config.json does not say."""
-    return (settings.listing("architectures", str) if settings.has("architectures") else [""])[0]
+    return next(iter(settings.listing("architectures", str) if settings.has("architectures") else []), "")
 
 
 def classifier_dropout(settings: Settings) -> float:

@@ -1,5 +1,6 @@
 """Models from folders and into them: what other libraries wrote is read, and they can read what is written here."""
 
+import fnmatch
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from inlay.config import from_tree, to_tree
 from inlay.convert import weights as files
 from inlay.convert.families import FAMILIES, UNSHARED
 from inlay.convert.family import Family
-from inlay.convert.filling import DTYPES, Found, fill
+from inlay.convert.filling import DTYPES, ELSE, Found, fill
 from inlay.convert.folder import member
 from inlay.convert.hub import Fetched, locate
 from inlay.convert.names import Line, Names
@@ -38,6 +39,7 @@ OWN = "inlay"
 """The `model_type` of inlay's own layout, which holds every architecture; other libraries do not read it."""
 ABOUT = "inlay.json"
 MODULES = "modules.json"
+_MOST = 1 << 25
 SAME = "same"
 """The dtype of the weights as they lie in the file; of several, one that holds them all."""
 
@@ -62,7 +64,7 @@ def load_model(
     become float32, unless `dtype` names another (`same`: as in the file). Raises InputError where settings or tensors
     are not all understood, and where anything is missing, damaged or not finite.
     """
-    return _load(_open(_located(place)), heads, dtype, ignore)
+    return _load(_open(_located(place), ignore), heads, dtype)
 
 
 def load_pair(
@@ -75,10 +77,10 @@ def load_pair(
     """The model, as `load_model` has it, and the tokenizer beside it; they must belong together."""
     from inlay.tokenize.tokenizer import Tokenizer
 
-    opened = _open(_located(place))
+    opened = _open(_located(place), ignore)
     tokenizer = Tokenizer.load(opened.folder)
     check_pair(opened.config, tokenizer, str(opened.folder))
-    return _load(opened, heads, dtype, ignore), tokenizer
+    return _load(opened, heads, dtype), tokenizer
 
 
 def save_model(
@@ -105,7 +107,7 @@ def save_model(
     if place.exists() and (place.is_file() or (any(place.iterdir()) and not (place / CONFIG).is_file())):
         raise InputError(f"{place} is no model (it has no {CONFIG}), and only a model is replaced; give another folder")
     with atomic_folder(place) as part:
-        write_json(part / CONFIG, tree | {"dtype": _name(model.input.table().dtype)})
+        write_json(part / CONFIG, tree | {"dtype": str(next(model.parameters()).dtype).removeprefix("torch.")})
         files.write(family.tensors(config, ours) if family else ours, part)
         if tokenizer is not None:
             tokenizer.save(part, segments=_has_segments(config))
@@ -159,13 +161,15 @@ class _Opened:
     """None: inlay's own layout."""
     config: ModelConfig
     found: Found
+    ignored: list[str]
+    """Names in the file that were not to be seen."""
 
 
 def _located(place: str | Path | Fetched) -> Fetched:
     return place if isinstance(place, Fetched) else locate(place)
 
 
-def _open(fetched: Fetched) -> _Opened:
+def _open(fetched: Fetched, ignore: Sequence[str] = ()) -> _Opened:
     folder = transformer_folder(fetched.folder)
     if not (folder / CHECKSUMS).is_symlink():  # what the hub's cache links to was checked when it came
         verify_checksums(folder)
@@ -174,12 +178,36 @@ def _open(fetched: Fetched) -> _Opened:
     name = settings.text("model_type", [*FAMILIES, OWN])
     family = None if name == OWN else FAMILIES[name]
     weights = files.read(folder)
-    canonical = family.canonical(weights) if family else {name: name for name in weights}
+    ignored = _matching(weights, ignore, folder)
+    seen = [name for name in weights if name not in ignored]
+    canonical = family.canonical(seen) if family else {name: name for name in seen}
     config = family.read(settings, frozenset(canonical)) if family else _read_own(settings)
-    return _Opened(fetched, folder, tree, family, config, Found(weights, canonical, str(folder)))
+    _check_size(config, weights, folder)
+    return _Opened(fetched, folder, tree, family, config, Found(weights, canonical, str(folder)), ignored)
 
 
-def _load(opened: _Opened, heads: Sequence[str] | None, dtype: str | None, ignore: Sequence[str]) -> Model:
+def _matching(weights: files.Weights, patterns: Sequence[str], folder: Path) -> list[str]:
+    """The names in the file that a pattern fits; a pattern that fits none is a slip of the pen."""
+    found: set[str] = set()
+    for pattern in patterns:
+        names = fnmatch.filter(weights, pattern)
+        if not names:
+            raise InputError(f"{folder}: ignore={pattern!r} fits no tensor{did_you_mean(pattern, list(weights)[:200])}")
+        found |= set(names)
+    return sorted(found)
+
+
+def _check_size(config: ModelConfig, weights: files.Weights, folder: Path) -> None:
+    """InputError where the weights cannot be of a model of such sizes, before so much as a plan of it is made."""
+    stacks = [stack for stack in (config.encoder, config.decoder) if stack is not None]
+    if (blocks := sum(stack.n_blocks for stack in stacks)) > len(weights):
+        raise InputError(f"{folder}: {CONFIG} has {blocks} layers, but there are {len(weights)} tensors in all; {ELSE}")
+    widest = max(config.vocab_size, config.d_embed, *(max(s.d_model, s.d_ffn, s.n_heads * s.d_head) for s in stacks))
+    if widest > _MOST:
+        raise InputError(f"{folder}: {CONFIG} has a size of {widest}, beyond all models; {ELSE}")
+
+
+def _load(opened: _Opened, heads: Sequence[str] | None, dtype: str | None) -> Model:
     config, family, found = _with_heads(opened.config, heads, opened.folder), opened.family, opened.found
     into = _dtype(dtype, found)
     whole = opened.config.build(device="meta").state_dict()
@@ -189,11 +217,10 @@ def _load(opened: _Opened, heads: Sequence[str] | None, dtype: str | None, ignor
         family.names(config) if family else _same(whole),
         found,
         known=set(family.names(opened.config).theirs(whole) if family else whole),
-        ignore=ignore,
         exact=dtype is not None,
         hint=_written_by(opened),
     )
-    model.source = _source(opened, left_out)
+    model.source = _source(opened, sorted([*opened.ignored, *left_out]))
     return model.eval()
 
 
@@ -266,7 +293,3 @@ def _source(opened: _Opened, left_out: list[str]) -> dict[str, Any]:
         if both := list(dict.fromkeys([*kept, *names])):
             found[key] = both
     return found
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")

@@ -1,6 +1,5 @@
 """Filling a model from a file: every parameter gets a tensor, and every tensor has a place or is named."""
 
-import fnmatch
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from reprlib import repr as short
@@ -16,7 +15,7 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.
 """What a model's numbers can be."""
 
 _MOST = 12
-_ELSE = "take config.json and weights from one folder"
+ELSE = "take config.json and weights from one folder"
 
 
 @dataclass(frozen=True)
@@ -58,14 +57,13 @@ def fill(
     found: Found,
     *,
     known: Collection[str] = (),
-    ignore: Collection[str] = (),
     exact: bool = False,
     hint: str = "",
 ) -> list[str]:
-    """Copy the file's tensors into the model, in the model's dtype; returns the names that were left out as asked.
+    """Copy the file's tensors into the model, in the model's dtype; returns the names in the file that were left out.
 
-    `ignore` are patterns of names in the file that are not wanted, `known` names of the table that are not; `exact`
-    lets float64 be rounded to what the model has. InputError, before a number is read, where a parameter has no tensor,
+    These are in `known`, names of the table that may be there and are not wanted. `exact` lets float64 be rounded to
+    what the model has. InputError, before a number is read, where a parameter has no tensor,
     a tensor has no place, shapes differ, or a dtype is none of weights: all of them are named. Then where what should
     be a copy is none, and for the first number that is not finite. `hint` is added where names do not fit.
     """
@@ -73,20 +71,22 @@ def fill(
     needed = names.theirs({name: tensor.to("meta") for name, tensor in ours.items()})
     sources = {name: _source(name, names, found) for name in needed}
     rest = [name for name in found.canonical if name not in sources.values()]
-    unwanted = {name for name in rest if name in known or _matches(found.canonical[name], ignore)}
+    unwanted = [name for name in rest if name in known]
+    rest = [name for name in rest if name not in known]
     copies = {
         name: original
         for name in rest
         if (original := sources.get(names.copies.get(name, ""), names.copies.get(name, ""))) in found
     }
-    leftover = [name for name in rest if name not in unwanted and name not in copies and not names.is_buffer(name)]
+    leftover = [name for name in rest if name not in copies and not names.is_buffer(name)]
     _check_names(needed, sources, leftover, found, hint)
     _check_shapes(needed, sources, found)
-    _check_dtypes(sources.values(), found, exact)
+    for name, tensor in needed.items():
+        _check_dtype(sources[name], tensor.dtype, found, exact)
     for name, original in copies.items():
         _check_copy(name, original, found)
     for name in rest:
-        if name not in leftover and name.endswith("position_ids"):
+        if names.is_buffer(name) and name.endswith("position_ids"):
             _check_positions(name, found)
     with torch.no_grad():
         for name, parameter in ours.items():
@@ -105,10 +105,6 @@ def _source(name: str, names: Names, found: Found) -> str:
     return next((copy for copy, original in names.copies.items() if original == name and copy in found), name)
 
 
-def _matches(name: str, patterns: Iterable[str]) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
-
-
 def _check_names(
     needed: Mapping[str, Tensor], sources: Mapping[str, str], leftover: list[str], found: Found, hint: str
 ) -> None:
@@ -122,7 +118,7 @@ def _check_names(
         n = len(leftover)
         faults.append(f"holds {n} tensor{'s' * (n > 1)} without a place in it: {found.listed(leftover)}")
     if faults:
-        way_out = _ELSE if missing else f"leave out what you do not need with ignore=({_pattern(leftover, found)!r},)"
+        way_out = ELSE if missing else f"leave out what you do not need with ignore=({_pattern(leftover, found)!r},)"
         raise InputError(f"{found.place}: {' and '.join(faults)}{hint}; {way_out}")
 
 
@@ -141,20 +137,23 @@ def _check_shapes(needed: Mapping[str, Tensor], sources: Mapping[str, str], foun
             for name in wrong[:3]
         )
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
-        raise InputError(f"{found.place}: {shown}{more}; {_ELSE}")
+        raise InputError(f"{found.place}: {shown}{more}; {ELSE}")
 
 
-def _check_dtypes(sources: Iterable[str], found: Found, exact: bool) -> None:
-    for name in sources:
-        dtype = found.weights.dtype(found.canonical[name])
-        shown = f"{found.place}: {found.shown(name)} is {str(dtype).removeprefix('torch.')}"
-        if dtype is torch.float64 and not exact:
-            raise InputError(f"{shown}; say dtype='float32' to round it, or dtype='float64' to keep it")
-        if dtype not in DTYPES.values():
-            raise InputError(
-                f"{shown}, which is no dtype of weights ({', '.join(DTYPES)}); a model with quantized weights "
-                "cannot be read: get it as it was before that"
-            )
+def _check_dtype(name: str, ours: torch.dtype, found: Found, exact: bool) -> None:
+    dtype = found.weights.dtype(found.canonical[name])
+    shown = f"{found.place}: {found.shown(name)} is {str(dtype).removeprefix('torch.')}"
+    if not ours.is_floating_point:  # a table of whole numbers that belongs to the model
+        if dtype is not ours:
+            raise InputError(f"{shown} where the model has {str(ours).removeprefix('torch.')}; get the model again")
+        return
+    if dtype is torch.float64 and not exact:
+        raise InputError(f"{shown}; say dtype='float32' to round it, or dtype='float64' to keep it")
+    if dtype not in DTYPES.values():
+        raise InputError(
+            f"{shown}, which is no dtype of weights ({', '.join(DTYPES)}); a model with quantized weights "
+            "cannot be read: get it as it was before that"
+        )
 
 
 def _check_copy(name: str, original: str, found: Found) -> None:
