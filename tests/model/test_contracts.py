@@ -12,6 +12,7 @@ from torch import Tensor
 
 from inlay.batch import Batch
 from inlay.config import from_tree, load_yaml, to_tree
+from inlay.model import packed
 from inlay.model.attention import Attention
 from inlay.model.ffn import FeedForward
 from inlay.model.model import Model, ModelConfig
@@ -40,8 +41,12 @@ def assert_same(found: dict[str, Tensor], expected: dict[str, Tensor], atol: flo
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("call", [1, 1 << 14], ids=["a call for each length", "padded inside attention"])
 @pytest.mark.parametrize("order", [[0, 1, 2, 3, 4, 5], [4, 3, 5, 0, 2, 1], [3, 3, 1]])
-def test_a_text_gets_the_same_answer_alone_in_a_batch_and_in_any_order(member, alone, order: list[int]) -> None:
+def test_a_text_gets_the_same_answer_alone_in_a_batch_and_in_any_order(
+    member, alone, order: list[int], call: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(packed._CALL, "cpu", call)
     model, some = member
     for place, found in enumerate(answers(model, *some.batch(order))):
         assert_same(found, alone[order[place]])
