@@ -1,6 +1,7 @@
 """Token vectors from characters: one vector for a token in any company, however it is asked for, in every script."""
 
 import copy
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,10 +10,12 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from inlay.batch import Batch
 from inlay.errors import InputError
 from inlay.model.characters import CharacterCNN, CharacterMean, CharacterTable, Highway
 from inlay.model.init import Init, Normal, Scaled, Xavier, initialise
 from inlay.model.input import Input
+from inlay.model.presets import preset
 from inlay.model.spelling import FIRST_SPECIAL, MARK, NO_TOKEN
 from inlay.tokenize.kinds import ByteBPE, Unigram, WordPiece
 from inlay.tokenize.tokenizer import Tokenizer
@@ -190,6 +193,16 @@ def test_a_table_that_was_never_spelt_is_refused(config: CharacterCNN | Characte
             ask()
     table.spell(tokenizer)
     assert table.table().isfinite().all()
+
+
+def test_a_model_is_built_with_a_table_that_was_never_spelt() -> None:
+    _ = [torch.full((300, 16, 3), 7, dtype=torch.int32) for _ in range(20)]  # memory that is used again
+    del _
+    config = preset("bert-tiny")
+    layer = replace(config.input, vocab_size=300, token=CharacterMean())
+    model = replace(config, input=layer, heads=(), family="").build()
+    with pytest.raises(InputError, match="has not seen its tokens' characters"):
+        model(Batch.of([[1, 2]]))
 
 
 def test_what_does_not_fit_is_refused(tokenizer: Tokenizer) -> None:

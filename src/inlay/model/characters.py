@@ -116,6 +116,11 @@ class CharacterTable(nn.Module, ABC):
             self.spelling.copy_(torch.from_numpy(rows))
         return report
 
+    def forget(self) -> None:
+        """Be as never spelt; for a module that was made without numbers."""
+        self.spelling.fill_(-1)
+        self._ready = False
+
     def forward(self, ids: Tensor) -> Tensor:
         """(N,) -> (N, D), computed once for each different id; InputError before `spell`."""
         self._check()

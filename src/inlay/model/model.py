@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from inlay.batch import Batch
 from inlay.errors import InputError, did_you_mean
 from inlay.model.cache import Cache
+from inlay.model.characters import CharacterTable
 from inlay.model.heads import Head
 from inlay.model.init import Init, Normal, Undrawn, initialise
 from inlay.model.input import Input, InputLayer
@@ -81,6 +82,8 @@ class ModelConfig:
         if torch.device(device).type == "meta":
             return model
         model = model.to_empty(device="cpu")
+        if isinstance(model.input.token, CharacterTable):
+            model.input.token.forget()  # what it holds beside weights is as empty
         initialise(model, self.init, torch.Generator().manual_seed(seed))
         return model.to(device)
 
