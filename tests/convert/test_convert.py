@@ -135,6 +135,13 @@ def test_what_is_ignored_is_left_out_and_told(folder: Path) -> None:
     assert model.source["left_out"] == ["visual.bias", "visual.proj.weight"]
 
 
+def test_shards_are_one_model(folder: Path, bert: Model) -> None:
+    files.write(dict(files.read(folder)), folder, shard_mb=0.3, force=True)
+    (folder / CHECKSUMS).unlink()
+    assert len(list(folder.glob("*.safetensors"))) > 2
+    equal(load_model(folder), bert)
+
+
 def test_the_oldest_names_and_stored_positions_are_read(folder: Path, bert: Model) -> None:
     def older(tensors: dict[str, torch.Tensor]) -> None:
         for name in [name for name in tensors if "LayerNorm." in name]:

@@ -15,6 +15,7 @@ from inlay.batch import Batch
 from inlay.convert import load_model, save_model
 from inlay.convert.families import FAMILIES
 from inlay.convert.unread import HEADS
+from inlay.errors import InputError
 from inlay.model.model import Model
 
 transformers = pytest.importorskip("transformers")
@@ -241,3 +242,26 @@ def test_electra_is_not_projected_where_nothing_is_to_be_projected(tmp_path: Pat
     close(ask_ours("electra", ours)[1]["language"], ask_theirs("electra", model)[1]["language"])
     save_model(ours, tmp_path / "ours")
     assert transformers.ElectraForMaskedLM.from_pretrained(tmp_path / "ours").config.embedding_size == 16
+
+
+CHOICES = {
+    "BertForMultipleChoice": ("classifier.*",),
+    "RobertaForMultipleChoice": ("classifier.*",),
+    "AlbertForMultipleChoice": ("classifier.*",),
+    "ElectraForMultipleChoice": ("classifier.*", "sequence_summary.*"),
+    "DistilBertForMultipleChoice": ("classifier.*", "pre_classifier.*"),
+}
+
+
+@pytest.mark.parametrize("name", CHOICES)
+@torch.no_grad()
+def test_a_head_that_we_have_not_is_named_and_can_be_ignored(name: str, tmp_path: Path) -> None:
+    family = next(family for family in CONFIGS if family == name.removesuffix("ForMultipleChoice").lower())
+    model = theirs(family, name)
+    model.save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=f"classifier.weight .1, 16.*written by '{name}'"):
+        load_model(tmp_path)
+    ours = load_model(tmp_path, ignore=CHOICES[name])
+    ids, keep, _ = texts(family)
+    rows = getattr(model, family)(input_ids=ids, attention_mask=keep.long()).last_hidden_state[keep]
+    close(ours(Batch.from_padded(ids.numpy(), keep.numpy())), rows)
