@@ -1,12 +1,12 @@
 """Tiny GPT-2 and T5 of the reference library with random weights, and the same as ours."""
 
+import tempfile
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from inlay.model.model import Model, ModelConfig
-from inlay.model.presets import preset, resize
+from inlay.convert import load_model
+from inlay.model.model import Model
 
 V = 97
 
@@ -19,8 +19,7 @@ def gpt2(seed: int = 0, *, vocab: int = V, positions: int = 64) -> tuple[Any, Mo
     theirs = GPT2LMHeadModel(config).eval()
     _stir(theirs, "wte", 15.0)
     theirs.generation_config.eos_token_id = theirs.generation_config.bos_token_id = None
-    literal = resize(preset("gpt2"), 2, 32, 4, 128, vocab_size=vocab)
-    return theirs, filled(_positions(literal, positions), gpt2_weights(theirs.state_dict()))
+    return theirs, ours(theirs)
 
 
 def t5(seed: int = 0, *, vocab: int = V) -> tuple[Any, Model]:
@@ -33,8 +32,7 @@ def t5(seed: int = 0, *, vocab: int = V) -> tuple[Any, Model]:
     _stir(theirs, "shared", 3.0)
     theirs.shared.weight.data *= 0.1
     theirs.generation_config.eos_token_id = None
-    literal = resize(preset("t5"), 2, 32, 4, 64, vocab_size=vocab)
-    return theirs, filled(literal, t5_weights(theirs.state_dict()))
+    return theirs, ours(theirs)
 
 
 def _stir(model: Any, table: str, factor: float) -> None:
@@ -44,65 +42,11 @@ def _stir(model: Any, table: str, factor: float) -> None:
             weight.data *= factor
 
 
-def _positions(config: ModelConfig, n: int) -> ModelConfig:
-    from dataclasses import replace
-
-    assert config.input.position is not None
-    return replace(config, input=replace(config.input, position=replace(config.input.position, max_len=n)))
-
-
-def filled(config: ModelConfig, weights: dict[str, Tensor]) -> Model:
-    model = config.build().eval()
-    model.load_state_dict(weights)
-    return model
-
-
-def gpt2_weights(theirs: dict[str, Tensor]) -> dict[str, Tensor]:
-    found = {
-        "input.token.weight": theirs["transformer.wte.weight"],
-        "input.position.table.weight": theirs["transformer.wpe.weight"],
-    }
-    names = {
-        "ln_1": "attention_norm",
-        "attn.c_attn": "attention.qkv",
-        "attn.c_proj": "attention.out",
-        "ln_2": "ffn_norm",
-        "mlp.c_fc": "ffn.up",
-        "mlp.c_proj": "ffn.down",
-    }
-    for name, weight in theirs.items():
-        part = name.removeprefix("transformer.")
-        if part.startswith("ln_f."):
-            found[part.replace("ln_f", "decoder.final_norm")] = weight
-        elif part.startswith("h."):
-            _, layer, rest = part.split(".", 2)
-            inside, kind = rest.rsplit(".", 1)
-            if inside in names:
-                turned = weight.T if weight.ndim == 2 else weight
-                found[f"decoder.blocks.{layer}.{names[inside]}.{kind}"] = turned
-    return found
-
-
-def t5_weights(theirs: dict[str, Tensor]) -> dict[str, Tensor]:
-    found = {"input.token.weight": theirs["shared.weight"]}
-    for side in ("encoder", "decoder"):
-        found[f"{side}.final_norm.weight"] = theirs[f"{side}.final_layer_norm.weight"]
-        first = f"{side}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
-        found[f"{side}.relatives.0.table.weight"] = theirs[first]
-        for layer in range(2):
-            old, new = f"{side}.block.{layer}.layer", f"{side}.blocks.{layer}"
-            parts = [("0.SelfAttention", "0", "attention")]
-            parts += [("1.EncDecAttention", "1", "cross")] if side == "decoder" else []
-            for attention, place, ours in parts:
-                three = [theirs[f"{old}.{attention}.{letter}.weight"] for letter in "qkv"]
-                found[f"{new}.{ours}.qkv.weight"] = torch.cat(three)
-                found[f"{new}.{ours}.out.weight"] = theirs[f"{old}.{attention}.o.weight"]
-                found[f"{new}.{ours}_norm.weight"] = theirs[f"{old}.{place}.layer_norm.weight"]
-            last = len(parts)
-            found[f"{new}.ffn.up.weight"] = theirs[f"{old}.{last}.DenseReluDense.wi.weight"]
-            found[f"{new}.ffn.down.weight"] = theirs[f"{old}.{last}.DenseReluDense.wo.weight"]
-            found[f"{new}.ffn_norm.weight"] = theirs[f"{old}.{last}.layer_norm.weight"]
-    return found
+def ours(theirs: Any) -> Model:
+    """The same model, by way of the folder that the reference library writes."""
+    with tempfile.TemporaryDirectory() as folder:
+        theirs.save_pretrained(folder)
+        return load_model(folder)
 
 
 def theirs_writes(model: Any, prompts: list[list[int]], **settings: Any) -> list[list[int]]:

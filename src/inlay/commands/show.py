@@ -17,6 +17,11 @@ def line(text: str = "") -> None:
     sys.stdout.write(text + "\n")
 
 
+def running(text: str) -> str:
+    """The text with its lines and tabs, and all else that steers a terminal written out."""
+    return text.translate(_ESCAPED | {ord("\n"): "\n", ord("\t"): "\t"})
+
+
 def tree(value: Any, *, compact: bool = False) -> None:
     """Write JSON: indented, or `compact` on a line of its own, one after the other."""
     ascii_only = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"

@@ -5,7 +5,7 @@ B texts, V vocabulary, L tokens so far.
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -61,10 +61,11 @@ def stream(
     config: GenerationConfig = _DEFAULT,
     *,
     rng: torch.Generator | None = None,
-) -> Iterator[str]:
+) -> Generator[str, None, Generated]:
     """The text of `generate` in pieces, each as soon as it is sure: whole characters, and no part of a stop string.
 
-    Raises InputError as `generate` does, before the first piece; and for Beam, whose text is known at its end only.
+    The generator returns what `generate` does. Raises InputError as that does, before the first piece; and for Beam,
+    whose text is known at its end only.
     """
     if isinstance(config.strategy, Beam):
         raise InputError("a beam's text is known at its end only, so it cannot be streamed; use generate, or Sample()")
@@ -72,13 +73,13 @@ def stream(
     return _pieces(job, _checked(config, rng))
 
 
-def _pieces(job: Job, rng: torch.Generator | None) -> Iterator[str]:
+def _pieces(job: Job, rng: torch.Generator | None) -> Generator[str, None, Generated]:
     text = Growing(job, 0)
     with _evaluating(job.model):
         for _ in _grow(job, [text], rng):
             if piece := text.take():
                 yield piece
-    _check_numbers(text.result())
+    return _sound(text.result())
 
 
 def _run(job: Job, rng: torch.Generator | None) -> list[Generated]:
@@ -92,9 +93,7 @@ def _run(job: Job, rng: torch.Generator | None) -> list[Generated]:
         else:
             for _ in _grow(job, texts, rng):
                 pass
-    found = {text.number: text.result() for text in texts}
-    for text in found.values():
-        _check_numbers(text)
+    found = {text.number: _sound(text.result()) for text in texts}
     return [found[number] for number in range(len(found))]
 
 
@@ -138,11 +137,12 @@ def _checked(config: GenerationConfig, rng: torch.Generator | None) -> torch.Gen
     return rng
 
 
-def _check_numbers(text: Generated) -> None:
+def _sound(text: Generated) -> Generated:
     if math.isnan(text.log_probability):
         raise InputError(
             "the model's logits are not numbers (NaN or infinity): its weights are, or float16 is too small"
         )
+    return text
 
 
 @contextlib.contextmanager
