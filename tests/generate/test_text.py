@@ -199,3 +199,12 @@ def test_a_stream_left_early_leaves_the_model_in_its_mode(writer: Model, byte_le
     assert writer.training
     assert not torch.is_inference_mode_enabled()
     writer.eval()
+
+
+def test_every_public_name_is_found() -> None:
+    import inlay.generate
+
+    for name in inlay.generate.__all__:
+        assert getattr(inlay.generate, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'genrate'"):
+        inlay.generate.genrate  # noqa: B018
