@@ -32,6 +32,11 @@ class Sizes(Protocol):
     def vocab_size(self) -> int: ...
 
 
+def _check_share(dropout: float) -> None:
+    if not 0 <= dropout < 1:
+        raise InputError(f"dropout={dropout} must be at least 0 and below 1")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Inner:
     """The layer between rows and answer: a projection, its function, and a norm where there is one."""
@@ -44,6 +49,9 @@ class Inner:
     """The norm after it."""
     dropout: float = 0.0
     """How much of the row training leaves out before it."""
+
+    def __post_init__(self) -> None:
+        _check_share(self.dropout)
 
     def build(self, d: int, to: int) -> "InnerLayer":
         """The module from d to `to` numbers."""
@@ -115,6 +123,7 @@ class TextHead:
 
     def __post_init__(self) -> None:
         _check(self.labels)
+        _check_share(self.dropout)
 
     def build(self, sizes: Sizes) -> nn.Module:
         """The module."""
@@ -135,6 +144,7 @@ class TokenHead:
 
     def __post_init__(self) -> None:
         _check(self.labels)
+        _check_share(self.dropout)
 
     def build(self, sizes: Sizes) -> nn.Module:
         """The module."""
@@ -150,6 +160,9 @@ class SpanHead:
     """A layer before the answer."""
     dropout: float = 0.0
     """How much of a row training leaves out."""
+
+    def __post_init__(self) -> None:
+        _check_share(self.dropout)
 
     def build(self, sizes: Sizes) -> nn.Module:
         """The module."""
@@ -179,6 +192,9 @@ class PairHead:
     name: ClassVar[str] = "pair"
     dropout: float = 0.0
     """How much of the row training leaves out."""
+
+    def __post_init__(self) -> None:
+        _check_share(self.dropout)
 
     def build(self, sizes: Sizes) -> nn.Module:
         """The module."""

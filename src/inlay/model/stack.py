@@ -110,7 +110,7 @@ class Stack:
             if self.d_model % self.n_heads:
                 raise InputError(
                     f"d_model={self.d_model} is not a multiple of n_heads={self.n_heads}; set d_head, or try "
-                    f"n_heads={max(h for h in range(1, self.n_heads) if not self.d_model % h)}"
+                    f"n_heads={max(h for h in range(1, min(self.n_heads, 1000)) if not self.d_model % h)}"
                 )
             object.__setattr__(self, "d_head", self.d_model // self.n_heads)
         if self.activation not in ACTIVATIONS:
