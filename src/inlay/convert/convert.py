@@ -211,7 +211,7 @@ def _load(opened: _Opened, heads: Sequence[str] | None, dtype: str | None) -> Mo
     config, family, found = _with_heads(opened.config, heads, opened.folder), opened.family, opened.found
     into = _dtype(dtype, found)
     whole = opened.config.build(device="meta").state_dict()
-    model = config.build(device="meta").to(into).to_empty(device="cpu")
+    model = config.build(device="meta").to(into)
     left_out = fill(
         model,
         family.names(config) if family else _same(whole),

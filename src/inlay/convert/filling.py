@@ -60,15 +60,15 @@ def fill(
     exact: bool = False,
     hint: str = "",
 ) -> list[str]:
-    """Copy the file's tensors into the model, in the model's dtype; returns the names in the file that were left out.
+    """Make a model that has only shapes (on the meta device) one with the file's numbers, in the dtype that it has.
 
-    These are in `known`, names of the table that may be there and are not wanted. `exact` lets float64 be rounded to
-    what the model has. InputError, before a number is read, where a parameter has no tensor,
-    a tensor has no place, shapes differ, or a dtype is none of weights: all of them are named. Then where what should
-    be a copy is none, and for the first number that is not finite. `hint` is added where names do not fit.
+    Returns the names in the file that were left out: those of `known`, names of the table that may be there and are
+    not wanted. `exact` lets float64 be rounded to what the model has. InputError, before a number is read, where a
+    parameter has no tensor, a tensor has no place, shapes differ, or a dtype is none of weights: all of them are named.
+    Then where what should be a copy is none, and for the first number that is not finite. `hint` is added where names
+    do not fit.
     """
-    ours = model.state_dict()
-    needed = names.theirs({name: tensor.to("meta") for name, tensor in ours.items()})
+    needed = names.theirs(model.state_dict())
     sources = {name: _source(name, names, found) for name in needed}
     rest = [name for name in found.canonical if name not in sources.values()]
     unwanted = [name for name in rest if name in known]
@@ -88,8 +88,9 @@ def fill(
     for name in rest:
         if names.is_buffer(name) and name.endswith("position_ids"):
             _check_positions(name, found)
+    model.to_empty(device="cpu")  # only now, when it is known that the file is about as large
     with torch.no_grad():
-        for name, parameter in ours.items():
+        for name, parameter in model.state_dict().items():
             line, theirs = names.find([name])[name]
             parts = {found.canonical[sources[one]]: found.tensor(sources[one]) for one in theirs}
             check_finite(parts, found.place)
