@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inlay.model.cache import LayerCache
+from inlay.model.linear import Linear, product
 from inlay.model.packed import Group, Side
 from inlay.model.scheme import Relative
 from inlay.model.sight import Sight, View
@@ -33,8 +34,8 @@ class Attention(nn.Module):
         self.d_head, self.p = stack.d_head, stack.dropout.attention
         self.scale = stack.d_head**-0.5 if stack.scale_scores else 1.0
         inner = self.n_heads * stack.d_head
-        self.qkv = nn.Linear(stack.d_model, 3 * inner, bias=stack.attention_bias)
-        self.out = nn.Linear(inner, stack.d_model, bias=stack.attention_bias)
+        self.qkv = Linear(stack.d_model, 3 * inner, bias=stack.attention_bias)
+        self.out = Linear(inner, stack.d_model, bias=stack.attention_bias)
 
     def forward(
         self,
@@ -65,7 +66,7 @@ class Attention(nn.Module):
         """(N, D) -> (N, D): cross-attention whose keys and values are in the cache."""
         assert cache.source is not None
         width, (group,), (sight,) = self.n_heads * self.d_head, view.groups, view.sights
-        q = F.linear(x, self.qkv.weight[:width], None if self.qkv.bias is None else self.qkv.bias[:width])
+        q = product(x, self.qkv.weight[:width], None if self.qkv.bias is None else self.qkv.bias[:width])
         gq = group.queries.take(q.unflatten(-1, (self.n_heads, self.d_head))).transpose(1, 2)
         y = self._attend(gq, *cache.source, sight, None)
         return self.out(group.queries.rows(y.transpose(1, 2)).flatten(1))
@@ -73,7 +74,7 @@ class Attention(nn.Module):
     def keys_values(self, context: Tensor, side: Side) -> tuple[Tensor, Tensor]:
         """(M, D) -> keys and values of all texts as rectangles (B, H, S, K), for the cache."""
         width = self.n_heads * self.d_head
-        kv = F.linear(context, self.qkv.weight[width:], None if self.qkv.bias is None else self.qkv.bias[width:])
+        kv = product(context, self.qkv.weight[width:], None if self.qkv.bias is None else self.qkv.bias[width:])
         k, v = kv.unflatten(-1, (2, self.n_heads, self.d_head)).unbind(1)
         return side.take(k).transpose(1, 2).contiguous(), side.take(v).transpose(1, 2).contiguous()
 
@@ -99,8 +100,8 @@ class Attention(nn.Module):
             return q, k, v
         width = self.n_heads * self.d_head
         weight, bias = self.qkv.weight, self.qkv.bias
-        q = F.linear(x, weight[:width], None if bias is None else bias[:width])
-        kv = F.linear(context, weight[width:], None if bias is None else bias[width:])
+        q = product(x, weight[:width], None if bias is None else bias[:width])
+        kv = product(context, weight[width:], None if bias is None else bias[width:])
         k, v = kv.unflatten(-1, (2, self.n_heads, self.d_head)).unbind(1)
         return q.unflatten(-1, (self.n_heads, self.d_head)), k, v
 

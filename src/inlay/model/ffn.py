@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from inlay.model.linear import Linear
+
 if TYPE_CHECKING:
     from inlay.model.stack import Stack
 
@@ -32,8 +34,8 @@ class FeedForward(nn.Module):
         super().__init__()
         d, f = stack.d_model, stack.d_ffn
         # A gate and what it lets through are one matrix: its first F rows are the gate.
-        self.up = nn.Linear(d, 2 * f if stack.gated else f, bias=stack.bias)
-        self.down = nn.Linear(f, d, bias=stack.bias)
+        self.up = Linear(d, 2 * f if stack.gated else f, bias=stack.bias)
+        self.down = Linear(f, d, bias=stack.bias)
         self.gated, self.act, self.dropout = stack.gated, ACTIVATIONS[stack.activation], nn.Dropout(stack.dropout.ffn)
 
     def forward(self, x: Tensor) -> Tensor:
