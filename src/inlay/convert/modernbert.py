@@ -76,7 +76,7 @@ def _positions(settings: Settings, n_layers: int) -> tuple[Rotary, Local | None]
     if settings.has("layer_types"):
         kinds = settings.listing("layer_types", str)
         every = next((i for i, kind in enumerate(kinds) if i and kind == _GLOBAL), n_layers)
-        if kinds != [_LOCAL if i % every else _GLOBAL for i in range(n_layers)]:
+        if len(kinds) != n_layers or kinds != [_LOCAL if i % every else _GLOBAL for i in range(n_layers)]:
             raise settings.wrong("layer_types", f"{_GLOBAL} at every n-th of {n_layers} layers from the first on")
     else:
         every = settings.integer("global_attn_every_n_layers", 3)
