@@ -76,6 +76,8 @@ class Input:
     def __post_init__(self) -> None:
         if self.vocab_size < 1:
             raise InputError(f"vocab_size={self.vocab_size} must be at least 1")
+        if self.d_embed < 0 or self.n_segments < 0:
+            raise InputError(f"d_embed={self.d_embed} and n_segments={self.n_segments} must be at least 0")
         if not 0 <= self.dropout < 1:
             raise InputError(f"dropout={self.dropout} must be at least 0 and below 1")
         if isinstance(self.frozen, int) and self.frozen < 0:

@@ -106,6 +106,8 @@ class Stack:
         for name in ("n_layers", "d_model", "n_heads", "d_ffn"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name}={getattr(self, name)} must be at least 1")
+        if self.d_head < 0:
+            raise InputError(f"d_head={self.d_head} must be at least 1; 0 means d_model / n_heads")
         if not self.d_head:
             if self.d_model % self.n_heads:
                 raise InputError(
