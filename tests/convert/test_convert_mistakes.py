@@ -181,7 +181,7 @@ def test_two_spellings_of_one_name_are_refused(folder: Path) -> None:
         ({"num_attention_heads": 3}, ["d_model=8 is not a multiple of n_heads=3"]),
         ({"num_attention_heads": 2**31 - 1}, ["is not a multiple of n_heads=2147483647"]),
         ({"max_position_embeddings": 2**31 - 1}, ["config.json makes it (2147483647, 8)"]),
-        ({"type_vocab_size": 2**31 - 1}, ["config.json makes it (2147483647, 8)"]),
+        ({"type_vocab_size": 2**31 - 1}, ["a size of 2147483647, beyond all models"]),
         ({"id2label": {"1": "a", "2": "b"}, "architectures": ["BertForSequenceClassification"]}, []),
     ],
     ids=str,
@@ -213,6 +213,31 @@ def test_absurd_sizes_are_refused_before_anything_is_built(folder: Path) -> None
     refused(said(folder, hidden_size=2**31, num_attention_heads=2), "a size of 2147483648, beyond all models")
     write_json(folder / "config.json", settings)
     refused(said(folder, vocab_size=2**31), "a size of 2147483648")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "part"),
+    [
+        ("input.d_embed", -1, "d_embed=-1"),
+        ("input.n_segments", -1, "n_segments=-1"),
+        ("input.n_segments", 2**62, "a size of"),
+        ("encoder.d_head", -1, "d_head=-1"),
+        ("encoder.norm", {"kind": "os:system"}, "'model.encoder.norm.kind' is 'os:system'"),
+        ("encoder.layers", 3, "unknown key 'model.encoder.layers'"),
+    ],
+    ids=str,
+)
+def test_our_own_layout_is_read_as_strictly(path: str, value: Any, part: str, tmp_path: Path) -> None:
+    save_model(replace(BERT, family="").build(), tmp_path / "x")
+    (tmp_path / "x" / CHECKSUMS).unlink()
+    tree = read_json(tmp_path / "x" / "config.json")
+    *parents, leaf = path.split(".")
+    node = tree["model"]
+    for parent in parents:
+        node = node[parent]
+    node[leaf] = value
+    write_json(tmp_path / "x" / "config.json", tree)
+    refused(tmp_path / "x", part)
 
 
 def test_a_pattern_that_fits_nothing_is_refused(folder: Path) -> None:
