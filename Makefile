@@ -38,6 +38,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/classifier_vs_fasttext.py
 	$(BIN)/python benchmarks/lookup.py
 	$(BIN)/python benchmarks/growth.py
+	$(BIN)/python benchmarks/forward.py --only sorted mixed long base generate beam
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
