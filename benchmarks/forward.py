@@ -165,54 +165,62 @@ def _rate(torch: Any) -> float:
     return best
 
 
-def generate(tool: str, repeat: int, size: str, prompts: int, beams: int, new: int) -> Job:
-    """Tokens after prompts of unequal length: milliseconds for each new token of a text, and the tokens."""
-    import tempfile
-
+def writers(path: Path, quick: bool) -> int:
+    """Write the folders of the models that generate, with random weights; returns how many tokens they know."""
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    torch.set_num_threads(1)
     torch.manual_seed(0)
-    layers, width, heads = GPT2[size]
-    config = GPT2Config(n_layer=layers, n_embd=width, n_head=heads, vocab_size=8000, attn_implementation="sdpa")
-    config.bos_token_id = config.eos_token_id = config.pad_token_id = 0
-    theirs = GPT2LMHeadModel(config).eval()
+    for size, (layers, width, heads) in GPT2.items():
+        config = GPT2Config(n_layer=layers, n_embd=width, n_head=heads, vocab_size=8000)
+        config.bos_token_id = config.eos_token_id = config.pad_token_id = 0
+        GPT2LMHeadModel(config).save_pretrained(f"{path}.{size}")
+    path.touch()
+    return 8000
+
+
+def generate(tool: str, text: str, repeat: int, size: str, prompts: int, beams: int, new: int) -> Job:
+    """Tokens after prompts of unequal length: milliseconds for each new token of a text, and whether all are equal."""
+    import torch
+
+    torch.set_num_threads(1)
     rng = np.random.default_rng(1)
     ids = [rng.integers(1, 8000, int(n)).tolist() for n in rng.integers(4, 40, prompts)]
-    longest = max(map(len, ids))
-    padded = torch.tensor([[0] * (longest - len(one)) + one for one in ids])
-    keep = torch.tensor([[0] * (longest - len(one)) + [1] * len(one) for one in ids])
-
-    def as_transformers() -> list[list[int]]:
-        found = theirs.generate(
-            padded, attention_mask=keep, max_new_tokens=new, min_new_tokens=new, num_beams=beams, do_sample=False
-        )
-        return [row[longest:] for row in found.tolist()]
-
-    def as_inlay() -> list[list[int]]:
-        from inlay.batch import Batch
-        from inlay.convert import load_model
-        from inlay.generate.config import Beam, GenerationConfig, Greedy
-        from inlay.generate.write import generate_ids
-
-        if not models:
-            with tempfile.TemporaryDirectory() as folder:
-                theirs.save_pretrained(folder)
-                models.append(load_model(folder).eval())
-        strategy = Beam(n_beams=beams) if beams > 1 else Greedy()
-        settings = GenerationConfig(strategy=strategy, max_new_tokens=new, min_new_tokens=new, eos=(0,))
-        return [list(one.ids) for one in generate_ids(models[0], Batch.of(ids), settings)]
-
-    models: list[Any] = []
-    run = as_inlay if tool == "inlay" else as_transformers
+    folder = f"{text}.{size}"
+    run = (_inlay_writes if tool == "inlay" else _transformers_writes)(folder, ids, beams, new)
     with torch.inference_mode():
         run()
         with clock() as took:
             tokens = run()
         peak = peak_mb()
-        equal = {} if tool == "inlay" else {"equal_tokens": tokens == as_inlay()}
+        equal = {} if tool == "inlay" else {"equal_tokens": tokens == _inlay_writes(folder, ids, beams, new)()}
     return {**took, **equal, "ms_a_token": took["cpu_s"] / (prompts * new) * 1e3, "peak_mb": peak}
+
+
+def _inlay_writes(folder: str, ids: list[list[int]], beams: int, new: int) -> Callable[[], list[list[int]]]:
+    from inlay.convert import load_model
+    from inlay.generate import Beam, GenerationConfig, Greedy, generate_ids
+
+    model = load_model(folder)
+    strategy = Beam(n_beams=beams) if beams > 1 else Greedy()
+    config = GenerationConfig(strategy=strategy, max_new_tokens=new, min_new_tokens=new, eos=(0,))
+    return lambda: [list(one.ids) for one in generate_ids(model, ids, config)]
+
+
+def _transformers_writes(folder: str, ids: list[list[int]], beams: int, new: int) -> Callable[[], list[list[int]]]:
+    import torch
+    from transformers import GPT2LMHeadModel
+
+    model = GPT2LMHeadModel.from_pretrained(folder, attn_implementation="sdpa").eval()
+    longest = max(map(len, ids))
+    padded = torch.tensor([[0] * (longest - len(one)) + one for one in ids])
+    keep = torch.tensor([[0] * (longest - len(one)) + [1] * len(one) for one in ids])
+    settings = {"max_new_tokens": new, "min_new_tokens": new, "num_beams": beams, "do_sample": False}
+
+    def run() -> list[list[int]]:
+        return [row[longest:] for row in model.generate(padded, attention_mask=keep, **settings).tolist()]
+
+    return run
 
 
 def gpu(tool: str, repeat: int, length: int, backward: bool) -> Job:
@@ -278,7 +286,7 @@ def plan(quick: bool) -> Iterator[tuple[str, Job]]:
         job = {"what": "encode", "text": "documentation", "order": "mixed", "model": "base"}
         yield "base", {**job, "repeat": repeat}
         for size in GPT2:
-            job = {"what": "generate", "size": size, "new": 32 if quick else 128, "repeat": repeat}
+            job = {"what": "generate", "text": "writers", "size": size, "new": 32 if quick else 128, "repeat": repeat}
             for prompts in (1, 8):
                 yield "generate", {**job, "prompts": prompts, "beams": 1}
             yield "beam", {**job, "prompts": 4, "beams": 4}
@@ -324,7 +332,7 @@ COMPARISON = Comparison(
     jobs={"encode": encode, "generate": generate, "gpu": gpu},
     plan=plan,
     rows=list(_rows()),
-    texts={"documentation": documentation},
+    texts={"documentation": documentation, "writers": writers},
     settings={"threads": 1, "tokens of a packed batch": BUDGET, "sizes tried for transformers": SIZES},
     packages=("torch", "transformers", "tokenizers", "numpy"),
 )
