@@ -31,7 +31,7 @@ def test_one_is_shown_with_paper_literal_parts_and_memory(capsys: pytest.Capture
 
 
 def test_each_cites_its_own_paper(capsys: pytest.CaptureFixture[str]) -> None:
-    for name, number in (("t5", "1910.10683"), ("t5-v1.1", "2002.05202"), ("T5-v1.1-small", "2002.05202")):
+    for name, number in (("t5-tiny", "1910.10683"), ("t5-v1.1-tiny", "2002.05202"), ("T5_v1.1_TINY", "2002.05202")):
         assert f"arXiv:{number}" in shown(capsys, name)
     rows = shown(capsys).splitlines()
     assert next(row for row in rows if row.startswith("t5-v1.1-base ")).endswith("Shazeer 2020")
@@ -55,6 +55,10 @@ def test_two_are_compared_by_what_differs(capsys: pytest.CaptureFixture[str]) ->
     assert {"field": "encoder.n_unique", "BERT": "0", "ALBERT": "1"} in tree["differences"]
 
 
+def test_an_architecture_does_not_differ_from_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    assert shown(capsys, "bert", "BERT-base").splitlines()[-1] == "no difference"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -63,6 +67,7 @@ def test_two_are_compared_by_what_differs(capsys: pytest.CaptureFixture[str]) ->
         (["bert", "gpt2", "t5"], "leave t5 out"),
         (["bert-tiny", "--length", "600"], "512"),
         (["bert-tiny", "--batch", "0"], "must be at least 1"),
+        (["bert-tiny", "--batch", "1000000000"], "too many to count; give at most 16,777,216 in all"),
     ],
 )
 def test_what_cannot_be_shown_is_one_line(

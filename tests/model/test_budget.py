@@ -61,3 +61,8 @@ def test_memory_grows_with_the_batch_and_with_attention_by_the_square_of_the_len
 def test_a_budget_of_nothing_is_an_error() -> None:
     with pytest.raises(InputError, match="0 texts of 8 tokens"):
         budget(PRESETS["bert-tiny"], texts=0, length=8)
+
+
+def test_more_tokens_than_can_be_counted_are_refused_before_any_memory_is_taken() -> None:
+    with pytest.raises(InputError, match="1,000,000 texts of 1,000,000 tokens are too many"):
+        budget(PRESETS["modern-tiny"], texts=10**6, length=10**6)

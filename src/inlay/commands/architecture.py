@@ -117,9 +117,9 @@ def _source(name: str, config: "ModelConfig") -> list[str]:
     found = _paper(name, config)
     if found is None:
         return [name]
-    cited = f" {found.authors} {found.year}" if found.authors else ""
-    number = f", arXiv:{found.arxiv}" if found.authors and found.arxiv else ""
-    return [f"{name}: {found.title}.{cited}{number}", found.changed, found.formula]
+    number = f", arXiv:{found.arxiv}" if found.arxiv else ""
+    cited = f" {found.authors} {found.year}{number}." if found.authors else ""
+    return [f"{name}: {found.title}.{cited}", found.changed, found.formula]
 
 
 def _paper(name: str, config: "ModelConfig") -> "Paper | None":
@@ -147,6 +147,8 @@ def _compare(names: list[str], configs: list["ModelConfig"], json: bool) -> None
     for name, config in zip(names, configs, strict=True):
         out.line(" ".join(_source(name, config)[:2]))
     out.line()
+    if not rows:
+        return out.line("no difference")
     out.table(["field", *names], [*rows, ["parameters", f"{counts[0]:,}", f"{counts[1]:,}"]])
     return None
 

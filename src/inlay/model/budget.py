@@ -18,6 +18,9 @@ from inlay.batch import Batch
 from inlay.errors import InputError
 from inlay.model.model import Model, ModelConfig
 
+_MOST = 1 << 24
+"""Tokens that are counted at most: their places are real numbers, though nothing is computed."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
@@ -63,13 +66,17 @@ def budget(config: ModelConfig, *, texts: int, length: int) -> Budget:
     """The memory of a batch of so many texts of that length, by its allocations on the meta device.
 
     Attention is counted as its plain form, which keeps the weights (T, T); fused kernels need less. Where there is a
-    language head, training takes a loss at every token. Raises InputError for lengths that the model cannot take.
+    language head, training takes a loss at every token. Raises InputError for lengths that the model cannot take, and
+    for more than sixteen million tokens.
     """
     if texts < 1 or length < 1:
         raise InputError(f"a batch of {texts} texts of {length} tokens is empty; both must be at least 1")
+    if texts * length > _MOST:
+        raise InputError(f"{texts:,} texts of {length:,} tokens are too many to count; give at most {_MOST:,} in all")
     model = config.build(device="meta")
     weights = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
-    batch = Batch.of([[0] * length] * texts)
+    lengths = np.full(texts, length)
+    batch = Batch(ids=np.zeros(texts * length, np.int32), lengths=lengths, cut=np.zeros_like(lengths))
 
     def forward() -> Tensor:
         target = batch if config.encoder and config.decoder else None
