@@ -208,11 +208,13 @@ def test_a_model_is_built_with_a_table_that_was_never_spelt() -> None:
 def test_what_does_not_fit_is_refused(tokenizer: Tokenizer) -> None:
     with pytest.raises(InputError, match=f"the tokenizer has {tokenizer.size} tokens, the table 9; build it with"):
         CharacterCNN().build(9, D).spell(tokenizer)
-    with pytest.raises(InputError, match="specials=2 rows, but the tokenizer has more special tokens"):
+    with pytest.raises(InputError, match="specials=2 is too few: the tokenizer has 5 special tokens"):
         CharacterCNN(specials=2).build(tokenizer.size, D).spell(tokenizer)
     for wrong in ({"widths": ()}, {"widths": (0, 1)}, {"widths": (2, 2)}, {"filters": 0}, {"highway": -1}):
         with pytest.raises(InputError, match="widths=|filters="):
             CharacterCNN(**wrong)
+    with pytest.raises(InputError, match="activation='tahn' is unknown; did you mean 'tanh'"):
+        CharacterCNN(activation="tahn")  # type: ignore[arg-type]
     for name in ("d_character", "max_characters", "buckets"):
         with pytest.raises(InputError, match=f"{name}=0 must be at least"):
             CharacterMean(**{name: 0})

@@ -138,7 +138,7 @@ def test_a_text_longer_than_the_learned_table_is_told_what_to_do() -> None:
     module.check(512)
     message = (
         "a text has 513 tokens, but the learned positions end at 512; "
-        "cut texts to 512 tokens, or train with position.max_len=515"
+        "cut texts to 512 tokens, or train with input.position.max_len=515"
     )
     with pytest.raises(InputError, match=re.escape(message)):
         module.check(513)
@@ -153,6 +153,8 @@ def test_learned_positions_can_be_built_without_memory() -> None:
     ("make", "message"),
     [
         (lambda: Sinusoidal(base=1), "base=1 must be above 1"),
+        (lambda: Sinusoidal(base=float("nan")), "base=nan must be above 1"),
+        (lambda: Sinusoidal(layout="halfs"), "layout='halfs' is unknown; did you mean 'halves'?"),  # type: ignore
         (lambda: Learned(max_len=0), "max_len=0 must be at least 1"),
         (lambda: Learned(max_len=4, offset=4), "offset=4 must lie in 0..3"),
         (lambda: Learned(offset=-1), "offset=-1 must lie in 0..511"),

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from inlay.errors import InputError
+from inlay.errors import InputError, did_you_mean
 from inlay.model.spelling import FIRST_SPECIAL, HASHES, Spelling, spell
 from inlay.tokenize.tokenizer import Tokenizer
 
@@ -72,6 +72,8 @@ class CharacterCNN(_Characters):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.activation not in _ACTIVATIONS:
+            raise InputError(f"activation={self.activation!r} is unknown{did_you_mean(self.activation, _ACTIVATIONS)}")
         if not self.widths or min(self.widths) < 1 or len(set(self.widths)) < len(self.widths):
             raise InputError(f"widths={list(self.widths)} must be different and at least 1; (1, 2, 3, 4, 5) is usual")
         if self.filters < 1 or self.highway < 0:

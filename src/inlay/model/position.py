@@ -4,12 +4,12 @@ N packed tokens, P rows of a table, d width.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from inlay.errors import InputError
+from inlay.errors import InputError, did_you_mean
 
 Layout = Literal["interleaved", "halves"]
 
@@ -31,14 +31,16 @@ class Sinusoidal:
     Vaswani et al. 2017, arXiv:1706.03762.
     """
 
-    layout: Literal["interleaved", "halves"] = "interleaved"
+    layout: Layout = "interleaved"
     """interleaved: sine and cosine of a pair side by side, as in the paper. halves: all sines, then all cosines, as in
     Marian and its kin. For an odd d the last pair has no cosine."""
     base: float = 10_000.0
     """The longest wave is 2π · base."""
 
     def __post_init__(self) -> None:
-        if self.base <= 1:
+        if self.layout not in get_args(Layout):
+            raise InputError(f"layout={self.layout!r} is unknown{did_you_mean(str(self.layout), get_args(Layout))}")
+        if not self.base > 1:
             raise InputError(f"base={self.base} must be above 1, so that waves get longer; 10000 is usual")
 
     def build(self, d: int) -> "SinusoidalPositions":
@@ -114,7 +116,7 @@ class LearnedPositions(Positions):
         if longest > room:
             raise InputError(
                 f"a text has {longest:,} tokens, but the learned positions end at {room:,}; "
-                f"cut texts to {room:,} tokens, or train with position.max_len={longest + self.cfg.offset}"
+                f"cut texts to {room:,} tokens, or train with input.position.max_len={longest + self.cfg.offset}"
             )
 
     def forward(self, position: Tensor) -> Tensor:

@@ -29,7 +29,7 @@ class Rotary:
     def __post_init__(self) -> None:
         if not 0 < self.fraction <= 1:
             raise InputError(f"fraction={self.fraction} must lie above 0 and at most at 1")
-        if self.theta <= 1:
+        if not self.theta > 1:
             raise InputError(f"theta={self.theta} must be above 1, so that turns get slower; 10000 is usual")
 
     def build(self, stack: Sizes) -> "RotaryTurn":

@@ -54,7 +54,8 @@ def spell(
         written = tokenizer.writing.read(token)
         if written.special:
             if met == specials:
-                raise InputError(f"specials={specials} rows, but the tokenizer has more special tokens; give as many")
+                total = sum(tokenizer.writing.read(one).special for one in tokenizer.vocabulary)
+                raise InputError(f"specials={specials} is too few: the tokenizer has {total} special tokens")
             rows[number, 0] = FIRST_SPECIAL + met
             met += 1
             continue
