@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,25 +31,27 @@ class Batch:
     """What is to be predicted: (N,) for each token or (B,) for each text; the objective says which."""
 
     def __post_init__(self) -> None:
-        if int(self.lengths.sum()) != len(self.ids) or len(self.cut) != len(self.lengths):
-            raise ValueError(f"lengths sum to {self.lengths.sum()}, but there are {len(self.ids)} ids")
+        if self.lengths.min(initial=0) < 0:
+            raise InputError(f"a text has a length of {self.lengths.min()}; it must be at least 0")
+        if int(self.lengths.sum()) != len(self.ids):
+            raise InputError(f"lengths sum to {self.lengths.sum()}, but there are {len(self.ids)} ids")
+        if len(self.cut) != len(self.lengths):
+            raise InputError(f"cut has {len(self.cut)} numbers for {len(self.lengths)} texts; give one for each")
         if self.segments is not None and len(self.segments) != len(self.ids):
-            raise ValueError(f"{len(self.segments)} segments for {len(self.ids)} ids; give one for each")
+            raise InputError(f"{len(self.segments)} segments for {len(self.ids)} ids; give one for each")
         if self.labels is not None and len(self.labels) not in (len(self.ids), len(self.lengths)):
-            raise ValueError(f"{len(self.labels)} labels for {len(self.ids)} ids of {len(self.lengths)} texts")
+            raise InputError(f"{len(self.labels)} labels for {len(self.ids)} ids of {len(self.lengths)} texts")
 
     @classmethod
     def of(cls, texts: Sequence[Sequence[int]], segments: Sequence[Sequence[int]] | None = None) -> Self:
         """The batch of these lists of ids, and of their segments where given; nothing is cut."""
-        lengths = np.array([len(text) for text in texts], np.int64)
-        if segments is not None and [len(part) for part in segments] != lengths.tolist():
+        ids, lengths = _joined("ids", texts)
+        if segments is None:
+            return cls(ids=ids, lengths=lengths, cut=np.zeros_like(lengths))
+        parts, sizes = _joined("segments", segments)
+        if not np.array_equal(sizes, lengths):
             raise InputError("segments must be as long as the ids, text by text")
-        return cls(
-            ids=_joined(texts),
-            lengths=lengths,
-            cut=np.zeros(len(lengths), np.int64),
-            segments=None if segments is None else _joined(segments),
-        )
+        return cls(ids=ids, lengths=lengths, cut=np.zeros_like(lengths), segments=parts)
 
     @classmethod
     def from_padded(
@@ -61,10 +63,10 @@ class Batch:
             raise InputError(f"ids {ids.shape}, keep {keep.shape}: a padded batch has (texts, tokens) for each")
         lengths = keep.sum(1, dtype=np.int64)
         return cls(
-            ids=ids[keep].astype(np.int32),
+            ids=_whole("ids", ids[keep]),
             lengths=lengths,
             cut=np.zeros(len(lengths), np.int64),
-            segments=None if segments is None else np.asarray(segments)[keep].astype(np.int32),
+            segments=None if segments is None else _whole("segments", np.asarray(segments)[keep]),
         )
 
     def __len__(self) -> int:
@@ -81,5 +83,22 @@ class Batch:
         return np.repeat(np.arange(len(self.lengths)), self.lengths)
 
 
-def _joined(lists: Sequence[Sequence[int]]) -> NDArray[np.int32]:
-    return np.concatenate([np.zeros(0, np.int32), *(np.asarray(one, np.int32) for one in lists)])
+def _joined(name: str, lists: Sequence[Sequence[int]]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """The lists one after another (N,), and how long each is (B,)."""
+    arrays = [np.asarray(one) for one in lists]
+    for text, array in enumerate(arrays):
+        if array.ndim != 1:
+            raise InputError(f"{name} of text {text} are {lists[text]!r}, which is no list of whole numbers")
+    filled = [array for array in arrays if len(array)]  # numpy takes an empty list for floats
+    joined = _whole(name, np.concatenate(filled)) if filled else np.zeros(0, np.int32)
+    return joined, np.array([len(array) for array in arrays], np.int64)
+
+
+def _whole(name: str, numbers: NDArray[Any]) -> NDArray[np.int32]:
+    """The same numbers, as int32; those that it cannot hold are an InputError."""
+    if numbers.dtype.kind not in "iub":
+        raise InputError(f"{name} must be whole numbers of 32 bits, not {numbers.dtype}")
+    found = numbers.astype(np.int32)
+    if not np.array_equal(found, numbers):
+        raise InputError(f"{name} must be whole numbers of 32 bits, not {numbers[found != numbers][0]}")
+    return found
