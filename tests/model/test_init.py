@@ -8,9 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from inlay.model.init import Normal, draw, initialise
+from inlay.errors import InputError
+from inlay.model.init import Normal, Scaled, draw, initialise
 from inlay.model.model import Model
 from inlay.model.presets import preset, resize
+from inlay.model.relative import T5Buckets
+from inlay.model.stack import Local, Stack
 
 SIZE = {"num_hidden_layers": 6, "hidden_size": 128, "num_attention_heads": 4, "intermediate_size": 256}
 IDS = dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id"))
@@ -190,6 +193,24 @@ def test_original_transformer_is_uniform_by_width_and_its_table_normal() -> None
         assert float(weight.abs().max()) == pytest.approx(bound, rel=0.01)
         assert float(weight.std()) == pytest.approx(bound / math.sqrt(3), rel=0.03)
     assert float(model.input.token.weight.std()) == pytest.approx(128**-0.5, rel=0.02)
+
+
+@torch.no_grad()
+def test_t5s_tables_of_distances_are_drawn_alike_in_local_layers() -> None:
+    scheme = T5Buckets(n_buckets=400, max_distance=1000)
+    stack = Stack(n_layers=2, d_model=64, n_heads=8, d_ffn=8, relative=scheme, local=Local(relative=scheme))
+    built = stack.build()
+    initialise(built, Scaled(), torch.Generator().manual_seed(0))
+    for bias in (*built.relatives, *built.local_relatives):
+        assert float(bias.table.weight.std()) == pytest.approx(64**-0.5, rel=0.05)
+
+
+@pytest.mark.parametrize("make", [lambda: Normal(std=0), lambda: Normal(std=math.nan), lambda: Normal(cut=1e-9)])
+def test_spreads_that_cannot_be_drawn_are_refused(make) -> None:
+    with pytest.raises(InputError, match="must be"):
+        make()
+    with pytest.raises(InputError, match=r"factor=0 must be above 0"):
+        Scaled(factor=0)
 
 
 def test_weights_drawn_anew_do_not_remember_what_was_there() -> None:

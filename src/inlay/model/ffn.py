@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from inlay.errors import InputError, did_you_mean
 from inlay.model.linear import Linear
 
 if TYPE_CHECKING:
@@ -27,6 +28,13 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+def activation(name: str) -> Callable[[Tensor], Tensor]:
+    """The function of that name; an InputError where there is none."""
+    if name not in ACTIVATIONS:
+        raise InputError(f"activation={name!r} is unknown{did_you_mean(name, ACTIVATIONS)}")
+    return ACTIVATIONS[name]
+
+
 class FeedForward(nn.Module):
     """(N, D) -> (N, D); `gated` multiplies by a second projection. Shazeer 2020, arXiv:2002.05202."""
 
@@ -36,7 +44,7 @@ class FeedForward(nn.Module):
         # A gate and what it lets through are one matrix: its first F rows are the gate.
         self.up = Linear(d, 2 * f if stack.gated else f, bias=stack.bias)
         self.down = Linear(f, d, bias=stack.bias)
-        self.gated, self.act, self.dropout = stack.gated, ACTIVATIONS[stack.activation], nn.Dropout(stack.dropout.ffn)
+        self.gated, self.act, self.dropout = stack.gated, activation(stack.activation), nn.Dropout(stack.dropout.ffn)
 
     def forward(self, x: Tensor) -> Tensor:
         if self.gated:

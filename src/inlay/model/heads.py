@@ -5,14 +5,14 @@ N rows, B texts, D model, E embedding, V vocabulary.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol, get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inlay.errors import InputError
-from inlay.model.ffn import ACTIVATIONS, Activation
+from inlay.errors import InputError, did_you_mean
+from inlay.model.ffn import Activation, activation
 from inlay.model.norm import Norm
 from inlay.model.packed import Layout
 
@@ -63,7 +63,7 @@ class InnerLayer(nn.Module):
 
     def __init__(self, config: Inner, d: int, to: int) -> None:
         super().__init__()
-        self.dense, self.act = nn.Linear(d, to, bias=config.bias), ACTIVATIONS[config.activation]
+        self.dense, self.act = nn.Linear(d, to, bias=config.bias), activation(config.activation)
         self.norm = config.norm.build(to) if config.norm else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
 
@@ -100,6 +100,9 @@ class Pooler:
     activation: Activation = "tanh"
     """The function after the projection."""
 
+    def __post_init__(self) -> None:
+        _check_place(self.at, ("first", "last"))
+
     def build(self, sizes: Sizes) -> nn.Module:
         """The module."""
         return _Pooler(self, sizes)
@@ -124,6 +127,7 @@ class TextHead:
     def __post_init__(self) -> None:
         _check(self.labels)
         _check_share(self.dropout)
+        _check_place(self.at, get_args(Place))
 
     def build(self, sizes: Sizes) -> nn.Module:
         """The module."""
@@ -232,7 +236,7 @@ class _Pooler(HeadModule):
     def __init__(self, config: Pooler, sizes: Sizes) -> None:
         super().__init__()
         self.dense, self.at = nn.Linear(sizes.d_model, sizes.d_model), config.at
-        self.act = ACTIVATIONS[config.activation]
+        self.act = activation(config.activation)
 
     def forward(self, x: Tensor, layout: Layout, table: Tensor, others: Mapping[str, nn.Module]) -> Tensor:
         return self.act(self.dense(pick(x, layout, self.at)))
@@ -283,13 +287,19 @@ def pick(x: Tensor, layout: Layout, at: Literal["first", "last", "mean"]) -> Ten
     """(N, D) -> (B, D): the first or the last row of each text, or the mean of all its rows."""
     if at != "mean":
         return x[layout.first if at == "first" else layout.last]
-    lengths = (layout.last - layout.first + 1).to(x.dtype)
-    return x.new_zeros(len(layout), x.size(-1)).index_add(0, layout.texts, x) / lengths[:, None]
+    lengths = (layout.last - layout.first + 1)[:, None]
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))  # a sum of many halves would stop growing
+    return (wide.new_zeros(len(layout), x.size(-1)).index_add(0, layout.texts, wide) / lengths).to(x.dtype)
 
 
 def pooled(x: Tensor, layout: Layout, table: Tensor, others: Mapping[str, nn.Module]) -> Tensor:
     """(N, D) -> (B, D): what the model's pooler makes of each text."""
     return others["pooler"](x, layout, table, others)
+
+
+def _check_place(at: str, places: tuple[str, ...]) -> None:
+    if at not in places:
+        raise InputError(f"at={at!r} is unknown{did_you_mean(at, places)}")
 
 
 def _check(labels: tuple[str, ...]) -> None:

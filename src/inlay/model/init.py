@@ -40,19 +40,25 @@ class Normal:
     """Draw again what lies more than so many standard deviations out; 0: nothing. BERT's own code takes 2."""
 
     def __post_init__(self) -> None:
-        if self.std <= 0 or self.cut < 0:
-            raise InputError(f"std={self.std} must be above 0, and cut={self.cut} at least 0")
+        if not self.std > 0:
+            raise InputError(f"std={self.std} must be above 0; 0.02 is usual")
+        if self.cut and not self.cut >= 0.1:  # what lies out is drawn until it lies within
+            raise InputError(f"cut={self.cut} must be 0 or at least 0.1 standard deviations; 2 is usual")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scaled:
     """Each matrix by the width that it reads: T5, whose scores are not divided. Raffel et al. 2020, arXiv:1910.10683.
 
-    Tables 1, queries (D·K)^-½, keys, values and the feed-forward's way in D^-½, ways out (H·K)^-½ and F^-½.
+    Token tables 1, queries (D·K)^-½, keys, values and the feed-forward's way in D^-½, ways out (H·K)^-½ and F^-½.
     """
 
     factor: float = 1.0
     """What every standard deviation is multiplied by."""
+
+    def __post_init__(self) -> None:
+        if not self.factor > 0:
+            raise InputError(f"factor={self.factor} must be above 0; 1 is usual")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,13 +152,13 @@ def _scaled(module: nn.Module, init: Scaled, rng: torch.Generator) -> None:
             fill(part.down.weight, part.down.in_features**-0.5)
             done |= {id(part.up.weight), id(part.down.weight)}
         elif isinstance(part, Transformer):
-            for bias in part.relatives:
+            for bias in (*part.relatives, *part.local_relatives):
                 if isinstance(bias, T5Bias):
                     fill(bias.table.weight, part.stack.d_model**-0.5)
                     done.add(id(bias.table.weight))
     for name, weight in _matrices(module):
         if id(weight) not in done:
-            fill(weight, 1.0 if name.endswith("token.weight") or "own" in name else weight.size(-1) ** -0.5)
+            fill(weight, 1.0 if name.endswith(("token.weight", "own.weight")) else weight.size(-1) ** -0.5)
 
 
 def _table_std(init: Init, d: int) -> float:

@@ -45,6 +45,10 @@ class Concat:
     d_segment: int = 16
     """Numbers of a segment."""
 
+    def __post_init__(self) -> None:
+        if self.d_position < 1 or self.d_segment < 1:
+            raise InputError(f"d_position={self.d_position} and d_segment={self.d_segment} must be at least 1")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Input:
@@ -80,7 +84,7 @@ class Input:
             raise InputError(f"d_embed={self.d_embed} and n_segments={self.n_segments} must be at least 0")
         if not 0 <= self.dropout < 1:
             raise InputError(f"dropout={self.dropout} must be at least 0 and below 1")
-        if isinstance(self.frozen, int) and self.frozen < 0:
+        if self.frozen not in ("never", "always") and (isinstance(self.frozen, str) or self.frozen < 0):
             raise InputError(f"frozen={self.frozen} must be never, always, or a number of steps")
 
     def build(self, d_model: int) -> "InputLayer":

@@ -18,7 +18,7 @@ _FEW = 64
 
 
 class Linear(nn.Linear):
-    """nn.Linear, and its numbers to the last bits."""
+    """nn.Linear by the faster library: its numbers, but for the rounding of a sum in another order."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in) -> (N, out)."""

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from inlay.errors import InputError
+
 
 @dataclass(frozen=True, kw_only=True)
 class LayerNorm:
@@ -13,6 +15,9 @@ class LayerNorm:
     """Added to the variance."""
     bias: bool = True
     """Learn a shift too; ModernBERT does not."""
+
+    def __post_init__(self) -> None:
+        _check(self.eps)
 
     def build(self, d: int) -> nn.Module:
         """The module for rows of d numbers."""
@@ -26,9 +31,17 @@ class RMSNorm:
     eps: float = 1e-6
     """Added to the mean square."""
 
+    def __post_init__(self) -> None:
+        _check(self.eps)
+
     def build(self, d: int) -> nn.Module:
         """The module for rows of d numbers."""
         return nn.RMSNorm(d, eps=self.eps)
 
 
 Norm = LayerNorm | RMSNorm
+
+
+def _check(eps: float) -> None:
+    if not 0 <= eps < 1:
+        raise InputError(f"norm eps={eps} must be at least 0 and below 1; 1e-6 is usual")
