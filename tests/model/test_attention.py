@@ -143,6 +143,21 @@ def test_a_query_stream_has_rows_of_its_own_number_and_reads_the_content() -> No
 
 @torch.no_grad()
 @pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: type(scheme).__name__)
+def test_a_query_stream_of_a_causal_stack_sees_the_past_of_where_it_stands(scheme) -> None:
+    torch.manual_seed(2)
+    stack = replace(STACK, relative=scheme, causal=True)
+    attention, relative = Attention(stack).double(), scheme and scheme.build(stack).double()
+    for parameter in relative.parameters() if relative else ():
+        parameter.normal_()
+    x, layout = torch.randn(9, 12, dtype=torch.float64), Layout([5, 4])
+    whole = attention(x, view(layout, layout, self_groups(layout), causal=True, relative=relative), relative)
+    stream = Layout([2, 1], position=[1, 3, 2])
+    seen = view(stream, layout, groups(stream, layout), causal=True, relative=relative)
+    torch.testing.assert_close(attention(x[[1, 3, 7]], seen, relative, context=x), whole[[1, 3, 7]])
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: type(scheme).__name__)
 @pytest.mark.parametrize("causal", [False, True])
 def test_weights_for_inspection_are_those_that_make_the_answer(scheme, causal: bool) -> None:
     torch.manual_seed(2)

@@ -9,15 +9,17 @@ import torch
 from inlay.batch import Batch
 from inlay.config import from_tree
 from inlay.errors import InputError
-from inlay.model.heads import LanguageHead, PairHead, Pooler, TextHead
+from inlay.model.heads import Inner, LanguageHead, PairHead, Pooler, TextHead, pick
 from inlay.model.input import Concat, Input, Table
 from inlay.model.inspect import attention, states
-from inlay.model.model import ModelConfig
+from inlay.model.mask import Documents
+from inlay.model.model import ModelConfig, Queries
 from inlay.model.norm import LayerNorm, RMSNorm
+from inlay.model.packed import Layout
 from inlay.model.position import Learned, Sinusoidal
 from inlay.model.prune import prune
 from inlay.model.relative import Alibi, Rotary, Shaw, T5Buckets, XLRelative
-from inlay.model.stack import Dropout, Stack
+from inlay.model.stack import Dropout, Local, Stack
 
 STACK = Stack(n_layers=2, d_model=16, n_heads=4, d_ffn=24)
 ENCODER = ModelConfig(input=Input(vocab_size=50, position=Learned(max_len=12), n_segments=2), encoder=STACK)
@@ -48,6 +50,10 @@ def rows(batch: Batch, x: torch.Tensor, text: int) -> torch.Tensor:
         ({"dropout": {"hidden": 1.5}}, "dropout hidden=1.5 must be at least 0 and below 1"),
         ({"relative": {"kind": "Rotery"}}, "did you mean 'Rotary'"),
         ({"n_layer": 2}, "did you mean 'n_layers'"),
+        ({"bare_start": True}, "needs norm_first=true and n_unique=0"),
+        ({"bare_start": True, "norm_first": True, "n_unique": 1}, "needs norm_first=true and n_unique=0"),
+        ({"norm": {"kind": "LayerNorm", "eps": -1.0}}, "norm eps=-1.0 must be at least 0 and below 1"),
+        ({"norm": {"kind": "RMSNorm", "eps": -1.0}}, "norm eps=-1.0 must be at least 0 and below 1"),
     ],
 )
 def test_a_stack_that_cannot_be_is_refused_by_its_value_and_a_way_out(change: dict, message: str) -> None:
@@ -66,7 +72,14 @@ def test_a_stack_that_cannot_be_is_refused_by_its_value_and_a_way_out(change: di
         (lambda: replace(ENCODER, heads=(TextHead(labels=("a", "b")),)), "add a Pooler"),
         (lambda: replace(ENCODER, heads=(Pooler(), Pooler())), "must be different kinds"),
         (lambda: replace(BOTH, encoder=replace(STACK, d_model=32)), "must be equal"),
+        (lambda: replace(ENCODER, encoder=replace(STACK, cross=True)), "encoder.cross=true has nobody to read"),
         (lambda: Input(vocab_size=5, frozen=-1), "frozen=-1"),
+        (lambda: Input(vocab_size=5, frozen="nver"), "frozen=nver must be never, always"),
+        (lambda: Concat(d_position=0), "d_position=0"),
+        (lambda: Pooler(at="firsst"), "did you mean 'first'"),
+        (lambda: TextHead(labels=("a",), at="meen"), "did you mean 'mean'"),
+        (lambda: replace(ENCODER, heads=(Pooler(activation="gellu"),)).build(), "did you mean 'gelu'"),
+        (lambda: replace(ENCODER, heads=(LanguageHead(inner=Inner(activation="x")),)).build(), "'x' is unknown"),
         (lambda: Input(vocab_size=5, token=Table(padding=5)).build(8), "padding=5 is no id"),
         (lambda: TextHead(labels=("a", "a")), "must be different names"),
     ],
@@ -106,9 +119,34 @@ def test_a_call_that_does_not_fit_the_model_says_what_does() -> None:
         BOTH.build().decode(TEXTS)
     with pytest.raises(InputError, match="4 texts to write, but 1 to read"):
         BOTH.build()(Batch.of([[1, 2]]), TEXTS)
+    with pytest.raises(InputError, match="reads no encoder; leave memory out"):
+        DECODER.build().decode(TEXTS, BOTH.build().encode(TEXTS))
+    with pytest.raises(InputError, match="rule and queries are for models of one stack"):
+        BOTH.build()(TEXTS, TEXTS, rule=Documents(torch.zeros(12)))
+    with pytest.raises(InputError, match=r"a model reads a Batch, not a list; make one by Batch\.of"):
+        ENCODER.build()([[1, 2]])
+    with pytest.raises(InputError, match=r"head_mask is \(4,\); it must be \(layers, heads\), here \(2, 4\)"):
+        ENCODER.build()(TEXTS, head_mask=torch.ones(4))
     model = ENCODER.build()
     with pytest.raises(InputError, match="no head 'language'"):
         model.read("language", model(TEXTS), model.pack(TEXTS).layout)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "position", "rows", "message"),
+    [
+        ([1, 1, 0], [0, 0], 2, "queries of 3 texts, but there are 4"),
+        ([1, 1, 0, 0], [0], 2, "sum to 2 have 1 positions and 2 rows"),
+        ([1, 1, 0, 0], [0, 0], 3, "sum to 2 have 2 positions and 3 rows"),
+        ([1, 1, 0, 0], [0, 1], 2, "place 1 of text 1, which has 1 tokens"),
+        ([1, 0, 0, 0], [-1], 1, "place -1 of text 0"),
+    ],
+)
+def test_a_second_stream_that_does_not_fit_its_texts_is_refused(
+    lengths: list[int], position: list[int], rows: int, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        ENCODER.build()(TEXTS, queries=Queries(torch.zeros(rows, 16), lengths, position))
 
 
 def test_each_target_reads_its_own_source_in_whatever_order_lengths_come() -> None:
@@ -175,7 +213,7 @@ RELATIVES = [None, Rotary(), T5Buckets(), XLRelative(), Shaw(max_distance=4), Al
 @pytest.mark.parametrize("relative", RELATIVES, ids=lambda scheme: type(scheme).__name__)
 @pytest.mark.parametrize("norm", [LayerNorm(), RMSNorm()], ids=["layer", "rms"])
 def test_heads_cut_out_say_nothing_and_the_others_say_the_same(relative, norm) -> None:
-    stack = replace(STACK, relative=relative, norm=norm, n_layers=3)
+    stack = replace(STACK, relative=relative, local=Local(reach=1, every=2, relative=relative), norm=norm, n_layers=3)
     model = ModelConfig(input=Input(vocab_size=50), encoder=stack).build(seed=3).eval()
     with torch.no_grad():
         for parameter in model.parameters():
@@ -188,8 +226,18 @@ def test_heads_cut_out_say_nothing_and_the_others_say_the_same(relative, norm) -
     assert smaller.config.encoder.pruned == ((1, 3), (), (0,))
     assert sum(p.numel() for p in smaller.parameters()) < sum(p.numel() for p in model.parameters())
     assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+    assert torch.allclose(smaller(TEXTS, head_mask=mask), smaller(TEXTS)), "a mask counts the heads cut before"
     mask[0, 0] = 0
     assert torch.allclose(prune(smaller, {0: [0]})(TEXTS), model(TEXTS, head_mask=mask), atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_pruned_model_and_a_head_mask_are_of_the_models_dtype() -> None:
+    model = ENCODER.build().bfloat16().eval()
+    smaller = prune(model, {1: [2]})
+    assert {p.dtype for p in smaller.parameters()} == {torch.bfloat16}
+    mask = torch.tensor([[1.0, 1, 1, 1], [1, 1, 0, 1]])
+    torch.testing.assert_close(smaller(TEXTS), model(TEXTS, head_mask=mask), atol=0.02, rtol=0)
 
 
 def test_pruning_what_is_not_there_is_an_error() -> None:
@@ -219,6 +267,28 @@ def test_weights_of_a_look_at_the_source_have_its_length() -> None:
         assert torch.allclose(weights.sum(-1), torch.ones(weights.shape[:-1]), atol=1e-6)
     with pytest.raises(InputError, match="no cross-attention"):
         attention(ENCODER.build(), TEXTS, cross=True)
+    with pytest.raises(InputError, match="needs source="):
+        attention(model, TEXTS, cross=True)
+    with pytest.raises(InputError, match="leave source out"):
+        attention(ENCODER.build(), TEXTS, source=TEXTS)
+
+
+def test_without_a_source_it_is_the_encoder_that_is_looked_into() -> None:
+    alone = ModelConfig(input=BOTH.input, encoder=BOTH.encoder).build()
+    both = BOTH.build()
+    alone.load_state_dict({name: both.state_dict()[name] for name in alone.state_dict()})
+    for one, other in zip(attention(both, TEXTS), attention(alone, TEXTS), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_looking_inside_leaves_every_part_in_its_mode_whatever_happens() -> None:
+    model = BOTH.build().train()
+    model.encoder.blocks[0].eval()
+    before = [part.training for part in model.modules()]
+    attention(model, TEXTS, source=TEXTS)
+    with pytest.raises(InputError, match="has no row"):
+        attention(model, TEXTS, source=Batch.of([[99]] * 4))
+    assert [part.training for part in model.modules()] == before
 
 
 def test_states_are_the_input_and_every_layer_and_end_in_what_the_model_answers() -> None:
@@ -227,6 +297,15 @@ def test_states_are_the_input_and_every_layer_and_end_in_what_the_model_answers(
     assert len(found) == 3
     assert torch.equal(found[-1], model(TEXTS))
     assert torch.allclose(found[0], model.input(model.pack(TEXTS)), atol=1e-6)
+    both = [*found]
+    model(Batch.of([[1, 2, 3, 4], [5]]), states=both)
+    assert all(one is other for one, other in zip(both[:3], found, strict=True)), "what was collected before stays"
+    assert [len(rows) for rows in both] == [12, 12, 12, 5, 5, 5]
+
+
+def test_the_mean_of_a_texts_rows_is_summed_in_single_precision_at_least() -> None:
+    rows = torch.ones(3000, 2, dtype=torch.float16) * 60  # whose sum is beyond what half precision can hold
+    assert torch.equal(pick(rows, Layout([2900, 100]), "mean"), rows[:2])
 
 
 def test_whole_branches_are_dropped_by_text_and_made_up_for() -> None:

@@ -10,6 +10,7 @@ from torch.profiler import ProfilerActivity, profile
 
 from inlay.batch import Batch
 from inlay.config import override
+from inlay.errors import InputError
 from inlay.model.cache import Cache
 from inlay.model.model import Model
 from inlay.model.presets import preset
@@ -68,6 +69,51 @@ def test_a_cache_keeps_the_texts_that_are_chosen_in_their_order(name: str) -> No
     for i, text in enumerate(chosen):
         expected = model.decode(Batch.of([ids[text] + [7 + i]]), memory and memory.select([text]))[-1]
         torch.testing.assert_close(rows[i], expected, atol=1e-9, rtol=0)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", CAUSAL)
+def test_a_cache_takes_packed_texts_masks_heads_and_collects_states_as_one_pass_does(name: str) -> None:
+    model = build(name)
+    shape, some = model.config.decoder, texts(model.config, seed=4, lengths=[6, 6]).ids
+    memory = model.encode(Batch.of([[3, 4], [5]])) if model.config.encoder else None
+    mask = torch.rand(shape.n_layers, shape.n_heads, dtype=torch.float64)
+    states, late = list[Tensor](), list[Tensor]()
+    whole = model.decode(Batch.of(some), memory, head_mask=mask, states=states).unflatten(0, (2, 6))
+    cache = Cache(shape.n_layers, 2)
+    model.decode(model.pack(Batch.of([text[:4] for text in some])), memory, cache, head_mask=mask)
+    rows = model.decode(model.pack(Batch.of([text[4:] for text in some])), None, cache, head_mask=mask, states=late)
+    torch.testing.assert_close(rows.unflatten(0, (2, 2)), whole[:, 4:], atol=1e-9, rtol=0)
+    for one, other in zip(late, states, strict=True):
+        torch.testing.assert_close(one.unflatten(0, (2, 2)), other.unflatten(0, (2, 6))[:, 4:], atol=1e-9, rtol=0)
+
+
+@torch.no_grad()
+def test_an_error_leaves_the_cache_as_it_was() -> None:
+    model = build("gpt2-tiny")
+    long, cache = model.config.input.position.max_len, Cache(model.config.decoder.n_layers, 1)
+    model.decode(Batch.of([[1, 2, 3]]), None, cache)
+    for bad, message in ((Batch.of([[1] * long]), "positions end at"), (Batch.of([[1], [1]]), "holds 1 texts")):
+        with pytest.raises(InputError, match=message):
+            model.decode(bad, None, cache)
+    assert cache.lengths == [3]
+    rows = model.decode(Batch.of([[4]]), None, cache)
+    torch.testing.assert_close(rows, model(Batch.of([[1, 2, 3, 4]]))[3:], atol=1e-9, rtol=0)
+
+
+def test_a_cache_by_which_steps_would_differ_from_one_pass_is_refused() -> None:
+    def refuse(message: str, change: dict, batch: Batch, cache: Cache, source: Batch | None = None) -> None:
+        model = override(preset("t5-tiny" if source else "gpt2-tiny"), change).build()
+        with pytest.raises(InputError, match=message):
+            model.decode(batch, model.encode(source) if source else None, cache)
+
+    one, parts, both = Batch.of([[1]]), Batch.of([[1, 2]], [[0, 1]]), Batch.of([[1], [2]])
+    n = preset("gpt2-tiny").decoder.n_layers
+    refuse("for a causal decoder", {"decoder.causal": False}, one, Cache(n, 1))
+    refuse("keeps no segments", {"decoder.relative": {"kind": "XLRelative"}}, parts, Cache(n, 1))
+    refuse("the cache has 1 layers", {}, one, Cache(1, 1))
+    refuse("the cache holds 2 texts", {}, one, Cache(n, 2))
+    refuse("source 1 has no tokens", {}, both, Cache(preset("t5-tiny").decoder.n_layers, 2), Batch.of([[1], []]))
 
 
 @torch.no_grad()

@@ -47,7 +47,10 @@ class Attention(nn.Module):
         cache: LayerCache | None = None,
         head_mask: Tensor | None = None,
     ) -> Tensor:
-        """(N, D) -> (N, D); `context` (M, D) is where keys and values come from, if not from x; `head_mask` (H,)."""
+        """(N, D) -> (N, D); `context` (M, D) is where keys and values come from, if not from x; `head_mask` (H,).
+
+        The mask counts all heads, those that were pruned too.
+        """
         q, k, v = self._project(x, context)
         if relative is not None:
             q, k = relative.rotate(q, view.q_position), relative.rotate(k, view.k_position)
@@ -59,7 +62,7 @@ class Attention(nn.Module):
             parts.append(group.queries.rows(y.transpose(1, 2)))  # (b, H, T, K) -> (n, H, K)
         y = parts[0] if len(parts) == 1 else torch.cat(parts)
         if head_mask is not None:
-            y = y * head_mask[:, None]
+            y = y * (head_mask if self.kept is None else head_mask[list(self.kept)]).to(y)[:, None]
         return self.out(y.flatten(1))
 
     def source(self, x: Tensor, view: View, cache: LayerCache) -> Tensor:

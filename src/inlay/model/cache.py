@@ -66,7 +66,7 @@ class Cache:
         if list(texts) == list(range(len(self.lengths))):
             return
         device = next((c.keys.device for c in self.layers if c.keys is not None), torch.device("cpu"))
-        index = torch.as_tensor(list(texts), device=device)
+        index = torch.tensor(list(texts), dtype=torch.int64, device=device)
         for layer in self.layers:
             layer.select(index, source=source)
         if source and self.source_keep is not None:

@@ -3,12 +3,15 @@
 B texts, t tokens of a text, s tokens that it looks at, L layers, H heads, D model.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor
 
 from inlay.batch import Batch
 from inlay.errors import InputError
-from inlay.model.model import Memory, Model
+from inlay.model.model import Model
 from inlay.model.packed import groups
 from inlay.model.sight import self_groups, view
 
@@ -24,26 +27,27 @@ def states(model: Model, batch: Batch, target: Batch | None = None) -> list[Tens
 def attention(model: Model, batch: Batch, *, source: Batch | None = None, cross: bool = False) -> list[Tensor]:
     """What each token looks at: for each text (L, H, t, s), every row summing to 1; computed anew, on request only.
 
-    The stack is the decoder where there is one, which reads `source`; `cross` asks for its look at the source instead
-    of at itself. Heads of pruned blocks are 0. The model's own mode (train, eval) stays; dropout plays no part.
+    With `source` the stack is the decoder that reads it, and `cross` asks for its look at the source instead of at
+    itself; without it, the encoder where there is one. Pruned heads are 0. Dropout plays no part, in training neither.
     """
-    stack = model.decoder or model.encoder
-    assert stack is not None
-    if stack.stack.cross and source is None:
-        raise InputError("this decoder reads an encoder; give source=")
-    if cross and not stack.stack.cross:
-        raise InputError("this model has no cross-attention; it looks at its own text only")
+    stack = model.encoder if source is None and model.encoder is not None else model.decoder
+    if stack is None or (source is not None and not stack.stack.cross):
+        raise InputError("this model has no decoder that reads a source; leave source out")
+    if cross and source is None:
+        raise InputError(
+            "a look at the source needs source="
+            if model.decoder is not None and model.decoder.stack.cross
+            else "this model has no cross-attention; it looks at its own text only"
+        )
     packed = model.pack(batch)
     layout = packed.layout
-    memory = _memory(model, source) if source is not None and stack.stack.cross else None
     rows: list[Tensor] = []
-    training = model.training
-    model.eval()
-    try:
-        if memory is None:
-            model(packed, states=rows)
-        else:
+    with _still(model):
+        memory = None if source is None else model.encode(source)
+        if stack is model.decoder:
             model.decode(packed, memory, states=rows)
+        else:
+            model.encode(packed, states=rows)
         views = stack.look(layout, layout, self_groups(layout, packed.segments))
         across = None if memory is None else view(layout, memory.layout, groups(layout, memory.layout))
         lengths = layout.lengths if not cross or memory is None else memory.layout.lengths
@@ -66,13 +70,16 @@ def attention(model: Model, batch: Batch, *, source: Batch | None = None, cross:
                 for row, text in enumerate(group.texts.tolist()):
                     t, s = found[text].shape[-2:]
                     found[text][i, heads] = part[row, :, :t, :s].to(found[text].dtype)
-    finally:
-        model.train(training)
     return found
 
 
-def _memory(model: Model, source: Batch) -> Memory:
-    training = model.training
-    memory = model.eval().encode(source)
-    model.train(training)
-    return memory
+@contextmanager
+def _still(model: Model) -> Iterator[None]:
+    """The model in evaluation mode; afterwards each of its parts is in its own again."""
+    modes = [(part, part.training) for part in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training

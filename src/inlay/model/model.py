@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +19,7 @@ from inlay.model.heads import Head
 from inlay.model.init import Init, Normal, Undrawn, initialise
 from inlay.model.input import Input, InputLayer
 from inlay.model.packed import Layout, Packed, groups
+from inlay.model.relative import XLRelative
 from inlay.model.sight import Rule, View, cached_group, self_groups, source_view, view
 from inlay.model.stack import Stack, Transformer, Views
 
@@ -42,6 +44,8 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if self.encoder is None and self.decoder is None:
             raise InputError("a model needs an encoder, a decoder, or both")
+        if self.encoder and self.encoder.cross:
+            raise InputError("encoder.cross=true has nobody to read; it is the decoder that reads: set it to false")
         if self.encoder and self.decoder:
             if not self.decoder.cross:
                 raise InputError("the decoder does not read the encoder; set decoder.cross=true")
@@ -99,7 +103,7 @@ class Memory:
         """These texts, in this order; one may come several times."""
         rows = [slice(self.layout.starts[t], self.layout.starts[t] + self.layout.lengths[t]) for t in texts]
         layout = Layout([self.layout.lengths[t] for t in texts], self.layout.device)
-        return type(self)(torch.cat([self.rows[one] for one in rows]), layout)
+        return type(self)(torch.cat([self.rows[:0], *(self.rows[one] for one in rows)]), layout)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -153,6 +157,8 @@ class Model(nn.Module):
         if self.encoder is not None and self.decoder is not None:
             if target is None:
                 raise InputError("this model has an encoder and a decoder; give the target's batch too, or use encode")
+            if rule is not None or queries is not None:
+                raise InputError("rule and queries are for models of one stack; this has an encoder and a decoder")
             return self.decode(target, self.encode(batch), head_mask=head_mask, states=states)
         if target is not None:
             raise InputError("this model has one stack, which takes one batch; leave the target out")
@@ -180,12 +186,15 @@ class Model(nn.Module):
         """The decoder's rows (N, D) of the batch. With a cache, the batch continues the texts that it holds.
 
         A decoder that reads an encoder needs its `memory`; with a cache that has it already, it may be left out.
+        A cache is for causal decoders; an InputError leaves it as it was.
         """
         if self.decoder is None:
             raise InputError("this model has no decoder; call it, or use encode")
+        if memory is not None and not self.decoder.stack.cross:
+            raise InputError("this decoder reads no encoder; leave memory out")
         packed = self.pack(batch, held=None if cache is None else cache.lengths)
         if cache is not None:
-            return self._step(packed, memory, cache)
+            return self._step(packed, memory, cache, head_mask=head_mask, states=states)
         return self._run(self.decoder, packed, memory=memory, head_mask=head_mask, states=states)
 
     def read(self, name: str, rows: Tensor, layout: Layout) -> Tensor:
@@ -195,15 +204,21 @@ class Model(nn.Module):
         return self.heads[name](rows, layout, self.input.table(), self.heads)
 
     def pack(self, batch: Batch | Packed, held: Sequence[int] | None = None) -> Packed:
-        """The batch on this model's device, its ids checked; `held` tokens of each text stand before it."""
-        if isinstance(batch, Packed):
-            return batch
-        self.input.check(batch.ids, batch.segments)
-        packed = Packed.of(batch, self.device)
-        if held is None or not any(held):
+        """The batch on this model's device, its ids checked; `held` tokens of each text stand before it.
+
+        What is packed already stays as it is, its positions too where they were given.
+        """
+        if isinstance(batch, Batch):
+            self.input.check(batch.ids, batch.segments)
+            packed = Packed.of(batch, self.device)
+        elif isinstance(batch, Packed):
+            packed = batch
+        else:
+            raise InputError(f"a model reads a Batch, not a {type(batch).__name__}; make one by Batch.of([[id, …], …])")
+        if held is not None and len(held) != len(packed.layout):
+            raise InputError(f"the cache holds {len(held)} texts, the batch continues {len(packed.layout)}")
+        if held is None or not any(held) or not packed.layout.plain:
             return packed
-        if len(held) != len(batch):
-            raise InputError(f"the cache holds {len(held)} texts, the batch continues {len(batch)}")
         position = [h + i for h, n in zip(held, packed.layout.lengths, strict=True) for i in range(n)]
         return Packed(packed.ids, Layout(packed.layout.lengths, self.device, position=position), packed.segments)
 
@@ -227,6 +242,7 @@ class Model(nn.Module):
             back = torch.empty_like(rows)
             back[rows] = torch.arange(len(rows), device=rows.device)
         views = stack.look(layout, layout, self_groups(layout, packed.segments), rule=rule)
+        own: list[Tensor] | None = None if states is None else []
         more: dict[str, Any] = {}
         if stack.stack.cross:
             if memory is None:
@@ -234,12 +250,10 @@ class Model(nn.Module):
             more |= {"memory": memory.rows, "memory_view": self._across(layout, memory, numbers)}
         if queries is not None:
             more |= {"queries": queries.rows, "query_views": self._second(stack, packed, queries)}
-        x = stack(self.input(packed), views, head_mask=head_mask, states=states, **more)
-        if back is not None:
-            x = x[back]
-            if states is not None:
-                states[:] = [state[back] for state in states]
-        return x
+        x = stack(self.input(packed), views, head_mask=head_mask, states=own, **more)
+        if states is not None and own is not None:
+            states += own if back is None else [state[back] for state in own]
+        return x if back is None else x[back]
 
     def _across(self, layout: Layout, memory: Memory, numbers: Sequence[int] | None) -> View:
         if len(layout) != len(memory.layout):
@@ -247,7 +261,19 @@ class Model(nn.Module):
         return view(layout, memory.layout, groups(layout, memory.layout, numbers=numbers))
 
     def _second(self, stack: Transformer, packed: Packed, queries: Queries) -> Views:
+        length = packed.layout.lengths
+        if len(queries.lengths) != len(length):
+            raise InputError(f"queries of {len(queries.lengths)} texts, but there are {len(length)}")
+        if not sum(queries.lengths) == len(queries.position) == len(queries.rows):
+            raise InputError(
+                f"queries of lengths that sum to {sum(queries.lengths)} have {len(queries.position)} positions and "
+                f"{len(queries.rows)} rows; give one for each"
+            )
         layout = Layout(queries.lengths, packed.layout.device, position=queries.position)
+        place, text = np.asarray(queries.position), np.repeat(np.arange(len(length)), layout.lengths)
+        if (beyond := (place < 0) | (place >= np.asarray(length)[text])).any():
+            at, which = place[beyond][0], text[beyond][0]
+            raise InputError(f"a query stands at place {at} of text {which}, which has {length[which]} tokens")
         segments = None
         if packed.segments is not None:
             starts = torch.tensor(packed.layout.starts, device=layout.device)
@@ -255,12 +281,19 @@ class Model(nn.Module):
         found = groups(layout, packed.layout, q_segments=segments, k_segments=packed.segments)
         return stack.look(layout, packed.layout, found, rule=queries.rule)
 
-    def _step(self, packed: Packed, memory: Memory | None, cache: Cache) -> Tensor:
+    def _step(
+        self,
+        packed: Packed,
+        memory: Memory | None,
+        cache: Cache,
+        *,
+        head_mask: Tensor | None,
+        states: list[Tensor] | None,
+    ) -> Tensor:
         assert self.decoder is not None
         layout, begins = packed.layout, not any(cache.lengths)
-        room = cache.reserve(layout.lengths)
-        found = self_groups(layout, packed.segments) if begins else [cached_group(layout, room)]
-        views = self.decoder.look(layout, layout, found, room=room)
+        self._check_cache(packed, cache)
+        x = self.input(packed)
         across = None
         if self.decoder.stack.cross:
             if cache.layers[0].source is None:
@@ -268,12 +301,29 @@ class Model(nn.Module):
                     raise InputError("this decoder reads an encoder's rows; give memory=model.encode(batch)")
                 self._keep_source(memory, cache)
             across = source_view(layout, cache.source_keep)
-        return self.decoder(self.input(packed), views, memory_view=across, cache=cache)
+        room = cache.reserve(layout.lengths)
+        found = self_groups(layout, packed.segments) if begins else [cached_group(layout, room)]
+        views = self.decoder.look(layout, layout, found, room=room)
+        return self.decoder(x, views, memory_view=across, cache=cache, head_mask=head_mask, states=states)
+
+    def _check_cache(self, packed: Packed, cache: Cache) -> None:
+        """Raise InputError where what comes step by step would not be what comes at once."""
+        assert self.decoder is not None
+        stack = self.decoder.stack
+        if not stack.causal:
+            raise InputError("a cache is for a causal decoder; set decoder.causal=true, or decode without it")
+        if len(cache.layers) != stack.n_layers:
+            raise InputError(f"the cache has {len(cache.layers)} layers, the decoder {stack.n_layers}")
+        schemes = (stack.relative, stack.local.relative if stack.local else None)
+        if packed.segments is not None and any(isinstance(one, XLRelative) for one in schemes):
+            raise InputError("the cache keeps no segments, which XLRelative compares; decode without one or the other")
 
     def _keep_source(self, memory: Memory, cache: Cache) -> None:
         assert self.decoder is not None
         if len(memory.layout) != len(cache.lengths):
             raise InputError(f"the cache is for {len(cache.lengths)} texts, the memory has {len(memory.layout)}")
+        if 0 in memory.layout.lengths:
+            raise InputError(f"source {memory.layout.lengths.index(0)} has no tokens to read; leave the pair out")
         side = memory.layout.side(range(len(memory.layout)))
         cache.source_keep = side.keep
         for i, block, _, _ in self.decoder.layers():

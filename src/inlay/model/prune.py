@@ -35,8 +35,8 @@ def prune(
     pruned = replace(shape, pruned=tuple(tuple(sorted(cut)) for cut in gone))
     own = {"encoder": model.config.encoder, "decoder": model.config.decoder} | {name: pruned}
     config = replace(model.config, encoder=own["encoder"], decoder=own["decoder"], family="")
-    smaller = config.build(device=model.device)
     weights = model.state_dict()
+    smaller = config.build(device=model.device).to(next(model.parameters()).dtype)
     for number in range(shape.n_blocks):
         was = old.block(number).attention.kept or tuple(range(shape.n_heads))
         keep = torch.tensor([place for place, head in enumerate(was) if head not in gone[number]], device=model.device)
@@ -44,9 +44,10 @@ def prune(
         for part, axis in (("qkv.weight", 0), ("qkv.bias", 0), ("out.weight", 1)):
             if at + part in weights:
                 weights[at + part] = _cut(weights[at + part], keep, len(was), axis, 3 if axis == 0 else 1)
-        relative = old.relative_of(number, is_local=False)
-        if isinstance(relative, XLBias):
-            at = f"{name}.relatives.{number}."
+        for where, is_local in (("relatives", False), ("local_relatives", True)):
+            if not isinstance(old.relative_of(number, is_local), XLBias):
+                continue
+            at = f"{name}.{where}.{number}."
             weights[at + "r.weight"] = _cut(weights[at + "r.weight"], keep, len(was), 0, 1)
             for part, axis in (("u", 0), ("v", 0), ("s", 0), ("segment", 1)):
                 weights[at + part] = weights[at + part].index_select(axis, keep)

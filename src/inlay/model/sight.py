@@ -68,6 +68,8 @@ def view(
     room: int = 0,
 ) -> View:
     """The view of these groups: causal or not, keys within `reach` alone, by `rule`, with a bias by positions."""
+    if isinstance(rule, mask.Rule):
+        rule.check(keys.lengths, causal=causal)
     shared = _biases(relative, found)
     sights = []
     for group, bias in zip(found, shared, strict=True):
@@ -120,7 +122,7 @@ def _sight(group: Group, *, causal: bool, reach: int | None, rule: Rule | None) 
         parts.append(_batched(mask.window(at.q, at.k, reach)))
     if rule is not None:
         parts.append(rule.dense(group))
-    if causal and not parts:
+    if causal and not parts and group.keys is group.queries:  # is_causal counts queries from the first key
         return Sight(causal=True)
     if causal:
         parts.append(_batched(_past(at)))

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from inlay.errors import InputError, did_you_mean
+from inlay.errors import InputError
 from inlay.model.attention import Attention
 from inlay.model.cache import Cache, LayerCache
-from inlay.model.ffn import ACTIVATIONS, Activation, FeedForward
+from inlay.model.ffn import Activation, FeedForward, activation
 from inlay.model.norm import LayerNorm, Norm
 from inlay.model.packed import Group, Layout
 from inlay.model.relative import RelativeScheme
@@ -70,7 +70,7 @@ class Stack:
     d_ffn: int
     """Inner width of the feed-forward layer."""
     d_head: int = 0
-    """Numbers of a head; 0 means d_model / n_heads."""
+    """Numbers of a head; 0 means d_model / n_heads, which is then written here: give 0 again with other sizes."""
     n_unique: int = 0
     """Different blocks, used again in order (1: ALBERT); 0 means n_layers."""
     norm: Norm = field(default_factory=LayerNorm)
@@ -115,12 +115,13 @@ class Stack:
                     f"n_heads={max(h for h in range(1, min(self.n_heads, 1000)) if not self.d_model % h)}"
                 )
             object.__setattr__(self, "d_head", self.d_model // self.n_heads)
-        if self.activation not in ACTIVATIONS:
-            raise InputError(f"activation={self.activation!r} is unknown{did_you_mean(self.activation, ACTIVATIONS)}")
+        activation(self.activation)
         if not 0 <= self.n_unique <= self.n_layers:
             raise InputError(
                 f"n_unique={self.n_unique} must be at most n_layers={self.n_layers}; 0 makes all different"
             )
+        if self.bare_start and not (self.norm_first and self.n_unique in (0, self.n_layers)):
+            raise InputError("bare_start=true is of the first layer alone: it needs norm_first=true and n_unique=0")
         if self.pruned and len(self.pruned) != self.n_blocks:
             raise InputError(f"pruned names heads of {len(self.pruned)} blocks, but there are {self.n_blocks}")
         for block, heads in enumerate(self.pruned):
@@ -248,6 +249,9 @@ class Transformer(nn.Module):
 
         `head_mask` (L, H) multiplies what each head says; `states` collects the input and every layer's rows.
         """
+        shape = (self.stack.n_layers, self.stack.n_heads)
+        if head_mask is not None and head_mask.shape != shape:
+            raise InputError(f"head_mask is {tuple(head_mask.shape)}; it must be (layers, heads), here {shape}")
         for i, block, relative, is_local in self.layers():
             view = views.local if is_local else views.all
             if states is not None:
