@@ -1,16 +1,20 @@
 """Masks against three nested loops, on random cases; and rules, which are masks of packed texts."""
 
 import random
+import re
 from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
+from inlay.batch import Batch
+from inlay.errors import InputError
 from inlay.model.mask import (
     Documents,
     Permutation,
     Prefix,
+    Rule,
     causal,
     document,
     padding,
@@ -19,6 +23,7 @@ from inlay.model.mask import (
     window,
 )
 from inlay.model.packed import Group, Layout, groups
+from inlay.model.presets import preset
 from inlay.model.relative import At
 
 CASES = pytest.mark.parametrize("seed", range(8))
@@ -202,3 +207,32 @@ def test_padding_in_front_of_a_short_text_does_not_ask_beyond_it() -> None:
     mask = Permutation(torch.arange(13), own=True).dense(group)
     assert mask[0].tolist() == [[True, False], [True, True]]
     assert mask[1, 0].tolist() == [True, True]  # its second place is padding, whatever it says
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (Prefix(torch.tensor([1])), r"Prefix.lengths has the shape (1,), but needs (2,): one number for each text"),
+        (Permutation(torch.arange(4), own=True), "Permutation.rank has the shape (4,), but needs (5,)"),
+        (Permutation(torch.arange(6), own=True), "Permutation.rank has the shape (6,), but needs (5,)"),
+        (Documents(torch.zeros(1, 5)), "Documents.number has the shape (1, 5), but needs (5,): one number for each"),
+        (Documents([0, 0, 1, 0, 1]), "Documents.number is of list; give a tensor, one number for each token"),  # type: ignore
+    ],
+)
+def test_a_rule_that_is_not_of_this_batch_is_refused(rule: Rule, message: str) -> None:
+    model = preset("modernbert-tiny").build(device="meta")
+    with pytest.raises(InputError, match=re.escape(message)):
+        model(Batch.of([[1, 2, 3], [4, 5]]), rule=rule)
+
+
+def test_a_prefix_that_a_causal_stack_would_pass_over_is_refused() -> None:
+    model, batch = preset("gpt2-tiny").build(device="meta"), Batch.of([[1, 2, 3]])
+    with pytest.raises(InputError, match="a causal stack keeps shut; set causal=false"):
+        model(batch, rule=Prefix(torch.tensor([2])))
+    assert model(batch, rule=Documents(torch.tensor([0, 0, 1]))).shape == (3, 64)
+
+
+@pytest.mark.parametrize("rule", [Prefix(torch.tensor([1, 2])), Documents(torch.arange(5))])
+def test_a_rule_may_lie_on_another_device_than_the_model(rule: Rule) -> None:
+    model = preset("bert-tiny").build(device="meta")
+    assert model(Batch.of([[1, 2, 3], [4, 5]]), rule=rule).device.type == "meta"

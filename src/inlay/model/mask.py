@@ -4,12 +4,14 @@ b texts of a group, B texts of the batch, N packed tokens, T queries, S keys. A 
 (b, T, S). A rule is the same for packed texts: tensors over the batch, laid out for one group by `dense`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from inlay.errors import InputError
 from inlay.model.scheme import At
 
 
@@ -86,10 +88,19 @@ class Group(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Prefix:
-    """`prefix` for packed texts: all of text b see its first `lengths[b]` tokens, later ones also what lies before."""
+    """`prefix` for packed texts: all of text b see its first `lengths[b]` tokens, later ones also what lies before.
+
+    It is for a stack that reads both ways: a causal one never shows a token what comes after it.
+    """
 
     lengths: Tensor
     """(B,) whole numbers; 0 is plain causal, the whole length is bidirectional."""
+
+    def check(self, lengths: Sequence[int], *, causal: bool) -> None:
+        """Raise InputError where there is not one number for each text, or the stack is causal."""
+        _one_for_each("Prefix.lengths", self.lengths, len(lengths), "text")
+        if causal:
+            raise InputError("Prefix opens the beginning of a text, which a causal stack keeps shut; set causal=false")
 
     def dense(self, group: Group) -> Tensor:
         """(b, T, S)."""
@@ -107,6 +118,10 @@ class Permutation:
     own: bool
     """True: the content stream, a token sees itself. False: the query stream."""
 
+    def check(self, lengths: Sequence[int], *, causal: bool) -> None:
+        """Raise InputError where there is not one number for each token."""
+        _one_for_each("Permutation.rank", self.rank, sum(lengths), "token")
+
     def dense(self, group: Group) -> Tensor:
         """(b, T, S)."""
         return permutation(*_of_queries_and_keys(group, self.rank), own=self.own)
@@ -119,6 +134,10 @@ class Documents:
     number: Tensor
     """(N,) whole numbers: the same for tokens of one document, within a text."""
 
+    def check(self, lengths: Sequence[int], *, causal: bool) -> None:
+        """Raise InputError where there is not one number for each token."""
+        _one_for_each("Documents.number", self.number, sum(lengths), "token")
+
     def dense(self, group: Group) -> Tensor:
         """(b, T, S)."""
         return document(*_of_queries_and_keys(group, self.number))
@@ -128,10 +147,17 @@ Rule = Prefix | Permutation | Documents
 """What a caller may add to what a stack lets see; padding is the stack's own business."""
 
 
+def _one_for_each(name: str, given: Tensor, n: int, what: str) -> None:
+    if not isinstance(given, Tensor):
+        raise InputError(f"{name} is of {type(given).__name__}; give a tensor, one number for each {what}")
+    if given.shape != (n,):
+        raise InputError(f"{name} has the shape {tuple(given.shape)}, but needs ({n},): one number for each {what}")
+
+
 def _of_queries_and_keys(group: Group, x: Tensor) -> tuple[Tensor, Tensor]:
     """(N,) of the tokens -> (b, T) of those that the queries stand at, which may be a few of them, and (b, S)."""
     assert group.keys is not None, "a rule over tokens needs the rows of the keys, which a cache no longer has"
-    keys = group.keys.take(x)
+    keys = group.keys.take(x.to(group.texts.device))
     place = group.at.q.expand(len(keys), -1).clamp(max=keys.size(1) - 1)  # padding may stand anywhere
     return keys.gather(1, place), keys
 
