@@ -238,10 +238,20 @@ def test_a_folder_replaces_a_file_or_a_link_and_leaves_the_linked_alone(tmp_path
     write_file(tmp_path / "target", OLD)
     write_folder(tmp_path / "target", NEW)
     write_folder(tmp_path / "linked", OLD)
-    (tmp_path / "link").symlink_to(tmp_path / "linked")
-    write_folder(tmp_path / "link", NEW)
+    for link, to in {"link": "linked", "dead": "none"}.items():
+        (tmp_path / link).symlink_to(tmp_path / to)
+        write_folder(tmp_path / link, NEW)
+        assert read_all(tmp_path / link) == count(NEW, write_folder)
     assert read_all(tmp_path / "linked") == count(OLD, write_folder)
-    assert sorted(f.name for f in tmp_path.iterdir()) == ["link", "linked", "target"]
+    assert sorted(f.name for f in tmp_path.iterdir()) == ["dead", "link", "linked", "target"]
+
+
+def test_a_folder_that_nothing_can_replace_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match="the folder that you are in"):
+        write_folder(Path("."), NEW)
+    with pytest.raises(InputError, match="where a disk is mounted"):
+        files.claim_output("/proc", force=True, whole=True)
 
 
 def test_json_comes_back_and_nan_is_refused(tmp_path: Path) -> None:

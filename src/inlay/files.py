@@ -21,6 +21,7 @@ from inlay.errors import InputError
 CHECKSUMS = "checksums.json"
 DEPTH = 64
 """Levels of the deepest JSON that is read."""
+_MOST_SUMS = 64 << 20  # of half a million files
 
 # To read the mask is to set it, for every thread of the process; so it is read once, before there are others.
 _UMASK = os.umask(0o077)
@@ -58,6 +59,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     On Linux old and new change places in one step, so that there is no moment without a whole folder at `path`.
     """
     path = Path(path)
+    _refuse_fixed(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
     try:
@@ -73,7 +75,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
                     fsync_folder(file)
             os.chmod(temporary, 0o777 & ~_UMASK)
             fsync_folder(temporary)
-            if path.exists():
+            if os.path.lexists(path):
                 _exchange(temporary, path)
             else:
                 os.replace(temporary, path)
@@ -93,12 +95,22 @@ def write_json(path: str | Path, tree: Any) -> None:
     write_text(path, json.dumps(tree, ensure_ascii=False, indent=2, allow_nan=False) + "\n")
 
 
-def read_json(path: str | Path) -> Any:
-    """The tree in a JSON file; a file that is missing or is no JSON is an InputError that says where it breaks."""
+def read_json(path: str | Path, *, most: int | None = None) -> Any:
+    """The tree in a JSON file; a file that is missing or is no JSON is an InputError that says where it breaks.
+
+    So is one of more than `most` bytes, of which nothing is read.
+    """
+    path = Path(path)
     try:
-        return parse_json(Path(path).read_bytes(), path)
+        if most is not None and (size := path.stat().st_size) > most:
+            raise InputError(
+                f"{path}: {size} bytes, where at most {most} are read; the file is damaged or not this one"
+            )
+        return parse_json(path.read_bytes(), path)
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise InputError(f"{path}: is a folder, and must be a file") from None
 
 
 def parse_json(data: bytes, place: str | Path) -> Any:
@@ -168,7 +180,7 @@ def verify_checksums(folder: str | Path) -> int:
     folder = Path(folder)
     if not (folder / CHECKSUMS).exists():
         return 0
-    expected = read_json(folder / CHECKSUMS)
+    expected = read_json(folder / CHECKSUMS, most=_MOST_SUMS)
     if not isinstance(expected, dict):
         raise InputError(f"{folder / CHECKSUMS}: must be a table of file names and sha256 sums; the folder is damaged")
     for name, digest in expected.items():
@@ -193,17 +205,22 @@ def contained(root: str | Path, name: str) -> Path:
     return Path(root) / name
 
 
-def claim_output(path: str | Path, *, force: bool) -> Path:
+def claim_output(path: str | Path, *, force: bool, whole: bool = False) -> Path:
     """The path, once it is certain that it can be written, and that nothing is overwritten unasked.
 
-    So it is absent, an empty folder, or `force` is given; and a file can be made there, which is tried.
+    So it is absent, an empty folder, or `force` is given; and a file can be made there, which is tried: beside it where
+    it is to be a folder that comes there as a `whole`, by `atomic_folder`.
     """
     path = Path(path)
+    if whole:
+        _refuse_fixed(path)
     taken = any(path.iterdir()) if path.is_dir() else path.exists()
     if taken and not force:
         kind = "is a folder that is not empty" if path.is_dir() else "exists"
         raise InputError(f"{path} {kind}; give another --out, or --force to replace it")
-    folder = path if path.is_dir() else next(parent for parent in path.absolute().parents if parent.exists())
+    folder = (
+        path if path.is_dir() and not whole else next(parent for parent in path.absolute().parents if parent.exists())
+    )
     try:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
@@ -240,6 +257,13 @@ def fsync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _refuse_fixed(path: Path) -> None:
+    """InputError for a folder in whose place no other can come."""
+    if path.is_dir() and (path.samefile(".") or path.is_mount()):
+        kind = "the folder that you are in" if path.samefile(".") else "where a disk is mounted"
+        raise InputError(f"{path} is {kind}, so that no other folder can take its place; name one below it")
 
 
 def _exchange(new: Path, path: Path) -> None:

@@ -57,7 +57,7 @@ def fit(
         raise InputError(f"{out} is no name for a folder that is made new; give another --out, such as model")
     part = out.with_name(out.name + ".part")
     unfinished = (part / "run.json").exists()
-    claim_output(out, force=force or (resume and unfinished))
+    claim_output(out, force=force or (resume and unfinished), whole=True)
     if out.exists() and not (out / "inlay.json").is_file() and (out.is_file() or any(out.iterdir())):
         raise InputError(f"{out} is no model (it has no inlay.json), and only a model is replaced; give another --out")
     # Hidden entries are a run's own, killed before it began. Whatever else is there would go when the run ends.

@@ -60,7 +60,7 @@ def test_a_file_that_is_missing_huge_or_elsewhere_is_refused(tmp_path: Path) -> 
         read_settings(model)
     with open(model / "huge.json", "wb") as file:
         os.truncate(file.fileno(), 1 << 40)
-    with pytest.raises(InputError, match="1099511627776 bytes; a file of settings has at most"):
+    with pytest.raises(InputError, match="1099511627776 bytes, where at most"):
         read_settings(model, "huge.json")
 
 

@@ -60,7 +60,7 @@ def convert(
     from inlay.files import claim_output
     from inlay.tokenize.tokenizer import Tokenizer
 
-    claim_output(out, force=force)
+    claim_output(out, force=force, whole=True)
     fetched = locate(source)
     folder = transformer_folder(fetched.folder)
     heads = None if not head else [name for name in head if name != "none"]

@@ -8,6 +8,8 @@ from inlay.files import contained
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+MOST_BYTES = 16 << 20
+"""Of the largest file of settings that is read: a label for each of 200,000 classes."""
 
 _PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 _OTHERS = (".h5", ".msgpack", ".onnx", ".ot", ".gguf", ".npz")

@@ -7,14 +7,13 @@ from pathlib import Path
 from reprlib import Repr
 from typing import Any
 
-from inlay.convert.folder import member
+from inlay.convert.folder import MOST_BYTES, member
 from inlay.convert.unread import ANY, Unread
 from inlay.errors import InputError, did_you_mean
-from inlay.files import parse_json
+from inlay.files import read_json
 
 CONFIG = "config.json"
 
-_MOST_BYTES = 16 << 20  # a label for each of 200,000 classes
 _CODE = ("auto_map", "trust_remote_code", "custom_pipelines")
 _REQUIRED: Any = object()
 _SHORT = Repr()
@@ -27,10 +26,7 @@ def read_settings(folder: str | Path, name: str = CONFIG) -> dict[str, Any]:
     InputError where the file is missing or leads out of the folder, is too large or too deep, or no JSON in UTF-8.
     """
     path = member(folder, name)
-    size = path.stat().st_size
-    if size > _MOST_BYTES:
-        raise InputError(f"{path}: {size} bytes; a file of settings has at most {_MOST_BYTES}")
-    tree = parse_json(path.read_bytes(), path)
+    tree = read_json(path, most=MOST_BYTES)
     if not isinstance(tree, dict):
         raise InputError(f"{path}: must be a table of settings, not {_shown(tree)}")
     return tree

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from inlay.convert.folder import INDEX, SINGLE, member, weight_file
 from inlay.errors import InputError
-from inlay.files import atomic_path, fsync_folder, parse_json, write_text
+from inlay.files import atomic_path, fsync_folder, read_json, write_text
 from inlay.tensorfile import Entry, read_header, write_header
 
 DTYPES = {
@@ -162,9 +162,7 @@ def _read_header(path: Path) -> tuple[dict[str, Entry], dict[str, str]]:
 
 
 def _read_shards(index: Path) -> Weights:
-    if index.stat().st_size > _MOST_INDEX:
-        raise InputError(f"{index}: {index.stat().st_size} bytes; an index has at most {_MOST_INDEX}")
-    tree = parse_json(index.read_bytes(), index)
+    tree = read_json(index, most=_MOST_INDEX)
     table = tree.get("weight_map") if isinstance(tree, dict) else None
     if not isinstance(table, dict) or not table or not all(isinstance(name, str) for name in table.values()):
         raise InputError(f"{index}: needs 'weight_map', a table from each tensor's name to its file")
