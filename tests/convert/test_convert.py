@@ -312,9 +312,14 @@ def test_a_snapshot_in_the_hub_s_cache_is_read_through_its_links(
 @pytest.mark.parametrize(
     ("kind", "path", "said"),
     [
-        ("x.models.StaticEmbedding", "", "names StaticEmbedding, Pooling, but it is one Transformer that is read"),
+        (
+            "x.models.StaticEmbedding",
+            "",
+            "names StaticEmbedding, Pooling, but it is one Transformer with a path that is",
+        ),
         ("x.models.Transformer", "../bert", "leads out of"),
         ("x.models.Transformer", 3, "names Transformer, Pooling"),
+        ("x.Two\nlines", "", r"names 'Two.{1,2}nlines', Pooling"),
     ],
 )
 def test_other_folders_of_sentence_transformers_are_refused(
@@ -334,4 +339,32 @@ def test_a_folder_that_is_named_by_a_config_alone_is_told_from_a_model(tmp_path:
 
 def test_a_config_is_read_without_the_weights_being_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files.Weights, "__getitem__", lambda *_: pytest.fail("a weight was read"))
+    monkeypatch.setattr("inlay.convert.convert.verify_checksums", lambda *_: pytest.fail("all bytes were read"))
     assert isinstance(read_config(folder), ModelConfig)
+
+
+@pytest.mark.parametrize("name", [name for name in TINY if TINY[name].family in FAMILIES])
+def test_the_class_tells_the_family_where_the_oldest_files_do_not(name: str, tmp_path: Path) -> None:
+    save_model(TINY[name].build(), tmp_path / "m")
+    tree, before = read_json(tmp_path / "m" / "config.json"), read_config(tmp_path / "m")
+    write_json(tmp_path / "m" / "config.json", {key: tree[key] for key in tree if key != "model_type"})
+    assert read_config(tmp_path / "m") == before
+
+
+@pytest.mark.parametrize("name", ["bert-tiny", "roberta-tiny", "gpt2-tiny", "xlnet-tiny"])
+def test_a_tie_of_which_there_is_but_one_end_is_none(name: str, tmp_path: Path) -> None:
+    save_model(replace(preset(name), heads=()).build(), tmp_path / "m")
+    tree, before = read_json(tmp_path / "m" / "config.json"), read_config(tmp_path / "m")
+    write_json(tmp_path / "m" / "config.json", {**tree, "tie_word_embeddings": False})
+    assert read_config(tmp_path / "m") == before
+
+
+def test_the_home_folder_is_found_when_saving_as_when_loading(
+    bert: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    save_model(bert, "~/m")
+    assert (tmp_path / "m" / "config.json").is_file()
+    equal(load_model("~/m"), bert)
+    with pytest.raises(InputError, match="no such folder"):
+        load_model("~nobody-of-that-name/m")

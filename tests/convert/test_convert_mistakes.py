@@ -178,7 +178,9 @@ def test_two_spellings_of_one_name_are_refused(folder: Path) -> None:
         ({"is_decoder": True}, ["is_decoder"]),
         ({"rope_scaling": 2}, ["rope_scaling=2", "not known"]),
         ({"hidden_act": "gulu"}, ["hidden_act='gulu'", "did you mean 'gelu'?"]),
-        ({"num_attention_heads": 3}, ["d_model=8 is not a multiple of n_heads=3"]),
+        ({"num_attention_heads": 3}, ["config.json: d_model=8 is not a multiple of n_heads=3"]),
+        ({"hidden_dropout_prob": 1}, ["config.json: dropout=1.0"]),
+        ({"pad_token_id": 40}, ["config.json: padding=40"]),
         ({"num_attention_heads": 2**31 - 1}, ["is not a multiple of n_heads=2147483647"]),
         ({"max_position_embeddings": 2**31 - 1}, ["config.json makes it (2147483647, 8)"]),
         ({"type_vocab_size": 2**31 - 1}, ["a size of 2147483647, beyond all models"]),
@@ -247,6 +249,30 @@ def test_a_pattern_that_fits_nothing_is_refused(folder: Path) -> None:
     refused(
         folder, "lacks 1 tensor of this model: bert.embeddings.word_embeddings.weight (40, 8)", ignore=("*.word_*",)
     )
+
+
+def test_one_name_where_a_list_belongs_and_a_dtype_of_torch_are_refused(folder: Path) -> None:
+    refused(folder, "ignore='cls.*' must be a list; write ignore=['cls.*']", ignore="cls.*")
+    refused(folder, "heads='pooler' must be a list", heads="pooler")
+    refused(folder, "dtype=torch.float16 is none", "did you mean 'float16'", dtype=torch.float16)
+
+
+@pytest.mark.parametrize("name", ["config.json", "inlay.json", "checksums.json", "modules.json"])
+def test_a_huge_table_is_not_even_read(name: str, folder: Path) -> None:
+    with open(folder / name, "wb") as file:
+        file.truncate(1 << 40)
+    refused(folder, f"{name}: 1099511627776 bytes, where at most")
+
+
+def test_a_folder_where_a_table_belongs_is_refused(folder: Path) -> None:
+    (folder / CHECKSUMS).mkdir()
+    refused(folder, f"{CHECKSUMS}: is a folder")
+
+
+def test_a_family_that_is_not_said_is_asked_for(folder: Path) -> None:
+    tree = read_json(folder / "config.json")
+    write_json(folder / "config.json", {key: tree[key] for key in tree if key not in ("model_type", "architectures")})
+    refused(folder, "config.json: lacks 'model_type'", "one of bert, roberta")
 
 
 def test_an_empty_list_of_classes_is_none(folder: Path) -> None:

@@ -97,7 +97,10 @@ def write(config: ModelConfig) -> dict[str, Any]:
 
 def finished(settings: Settings, config: ModelConfig) -> ModelConfig:
     """The literal, if no setting is left that could change it."""
-    settings.finish(UNREAD.get(config.family, UNREAD["roberta"]), ignored=HEADS)
+    writes = any(isinstance(head, LanguageHead) for head in config.heads)
+    # Without a language head there is nothing that could be tied to the token table.
+    ignored = HEADS if writes else HEADS | {"tie_word_embeddings"}
+    settings.finish(UNREAD.get(config.family, UNREAD["roberta"]), ignored=ignored)
     return config
 
 

@@ -1,7 +1,9 @@
 """Models from folders and into them: what other libraries wrote is read, and they can read what is written here."""
 
 import fnmatch
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,7 @@ from inlay.convert import weights as files
 from inlay.convert.families import FAMILIES, UNSHARED
 from inlay.convert.family import Family
 from inlay.convert.filling import DTYPES, ELSE, Found, fill
-from inlay.convert.folder import member
+from inlay.convert.folder import MOST_BYTES, member
 from inlay.convert.hub import Fetched, locate
 from inlay.convert.names import Line, Names
 from inlay.convert.settings import CONFIG, Settings, read_settings
@@ -24,7 +26,7 @@ from inlay.files import (
     atomic_folder,
     claim_output,
     contained,
-    parse_json,
+    read_json,
     verify_checksums,
     write_checksums,
     write_json,
@@ -45,7 +47,7 @@ SAME = "same"
 
 
 def read_config(place: str | Path | Fetched) -> ModelConfig:
-    """The architecture of the model in a folder or on the hub, with all its heads; no weight is read."""
+    """The architecture of the model in a folder or on the hub, with all its heads; no weight is read, nor its sum."""
     return _open(_located(place)).config
 
 
@@ -64,7 +66,7 @@ def load_model(
     become float32, unless `dtype` names another (`same`: as in the file). Raises InputError where settings or tensors
     are not all understood, and where anything is missing, damaged or not finite.
     """
-    return _load(_open(_located(place), ignore), heads, dtype)
+    return _load(_open(_sound(_located(place)), ignore), heads, dtype)
 
 
 def load_pair(
@@ -77,7 +79,7 @@ def load_pair(
     """The model, as `load_model` has it, and the tokenizer beside it; they must belong together."""
     from inlay.tokenize.tokenizer import Tokenizer
 
-    opened = _open(_located(place), ignore)
+    opened = _open(_sound(_located(place)), ignore)
     tokenizer = Tokenizer.load(opened.folder)
     check_pair(opened.config, tokenizer, str(opened.folder))
     return _load(opened, heads, dtype), tokenizer
@@ -96,14 +98,14 @@ def save_model(
     whole until the new one is. Raises InputError where the family cannot hold the model, or the tokenizer has more ids
     than the model has rows.
     """
-    config, place, ours = model.config, Path(place), model.state_dict()
+    config, place, ours = model.config, Path(os.path.expanduser(place)), model.state_dict()
     family = FAMILIES.get(config.family)
     if family is None and config.family not in UNSHARED:
         raise InputError(f"family={config.family!r} is not built in{did_you_mean(config.family, [*FAMILIES, OWN])}")
     tree = family.settings(config, ours) if family else {"model_type": OWN, "model": to_tree(config)}
     if tokenizer is not None:
         check_pair(config, tokenizer, "the model")
-    claim_output(place, force=force)
+    claim_output(place, force=force, whole=True)
     if place.exists() and (place.is_file() or (any(place.iterdir()) and not (place / CONFIG).is_file())):
         raise InputError(f"{place} is no model (it has no {CONFIG}), and only a model is replaced; give another folder")
     with atomic_folder(place) as part:
@@ -132,9 +134,9 @@ def transformer_folder(folder: Path) -> Path:
     if not parts and not (folder / MODULES).is_file():
         return folder
     if len(paths) != 1 or not isinstance(paths[0], str):
-        shown = ", ".join(kind for kind, _ in parts[:8]) or "nothing"
+        shown = ", ".join(kind if kind.isidentifier() else repr(kind) for kind, _ in parts[:8]) or "nothing"
         raise InputError(
-            f"{folder / MODULES}: names {shown}, but it is one Transformer that is read; "
+            f"{folder / MODULES}: names {shown}, but it is one Transformer with a path that is read; "
             "a model of word vectors is opened by inlay.load"
         )
     return contained(folder, paths[0]) if paths[0] else folder
@@ -144,7 +146,7 @@ def _parts(folder: Path) -> list[tuple[str, Any]]:
     """The kinds of the parts of a folder of sentence-transformers, and their paths; none where it is none."""
     if not (folder / MODULES).is_file():
         return []
-    tree = parse_json(member(folder, MODULES).read_bytes(), folder / MODULES)
+    tree = read_json(member(folder, MODULES), most=MOST_BYTES)
     parts = [part for part in tree if isinstance(part, dict)] if isinstance(tree, list) else []
     return [(str(part.get("type")).rpartition(".")[2][:40], part.get("path")) for part in parts]
 
@@ -169,11 +171,17 @@ def _located(place: str | Path | Fetched) -> Fetched:
     return place if isinstance(place, Fetched) else locate(place)
 
 
-def _open(fetched: Fetched, ignore: Sequence[str] = ()) -> _Opened:
+def _sound(fetched: Fetched) -> Fetched:
+    """The same, where the files are those that were written; all of them are read for it."""
     folder = transformer_folder(fetched.folder)
     if not (folder / CHECKSUMS).is_symlink():  # what the hub's cache links to was checked when it came
         verify_checksums(folder)
-    tree = read_settings(folder)
+    return fetched
+
+
+def _open(fetched: Fetched, ignore: Sequence[str] = ()) -> _Opened:
+    folder = transformer_folder(fetched.folder)
+    tree = _typed(read_settings(folder), folder / CONFIG)
     settings = Settings(tree, folder / CONFIG)
     name = settings.text("model_type", [*FAMILIES, OWN])
     family = None if name == OWN else FAMILIES[name]
@@ -181,14 +189,38 @@ def _open(fetched: Fetched, ignore: Sequence[str] = ()) -> _Opened:
     ignored = _matching(weights, ignore, folder)
     seen = [name for name in weights if name not in ignored]
     canonical = family.canonical(seen) if family else {name: name for name in seen}
-    config = family.read(settings, frozenset(canonical)) if family else _read_own(settings)
+    with _placed(folder / CONFIG):
+        config = family.read(settings, frozenset(canonical)) if family else _read_own(settings)
     _check_size(config, weights, folder)
     return _Opened(fetched, folder, tree, family, config, Found(weights, canonical, str(folder)), ignored)
+
+
+def _typed(tree: dict[str, Any], place: Path) -> dict[str, Any]:
+    """The settings with a model_type: the oldest files leave it to the class that wrote them."""
+    if "model_type" in tree:
+        return tree
+    listed = tree.get("architectures")
+    for family in FAMILIES.values():
+        if isinstance(listed, list) and any(name in listed for name in family.classes):
+            return {**tree, "model_type": family.name}
+    raise InputError(f"{place}: lacks 'model_type', the model's family; write it there: one of {', '.join(FAMILIES)}")
+
+
+@contextmanager
+def _placed(place: Path) -> Iterator[None]:
+    """Errors of a config that cannot be, which knows no file, with the file's name before them."""
+    try:
+        yield
+    except InputError as error:
+        if str(error).startswith(str(place)):
+            raise
+        raise InputError(f"{place}: {error}") from None
 
 
 def _matching(weights: files.Weights, patterns: Sequence[str], folder: Path) -> list[str]:
     """The names in the file that a pattern fits; a pattern that fits none is a slip of the pen."""
     found: set[str] = set()
+    _check_list("ignore", patterns)
     for pattern in patterns:
         names = fnmatch.filter(weights, pattern)
         if not names:
@@ -211,8 +243,9 @@ def _check_size(config: ModelConfig, weights: files.Weights, folder: Path) -> No
 def _load(opened: _Opened, heads: Sequence[str] | None, dtype: str | None) -> Model:
     config, family, found = _with_heads(opened.config, heads, opened.folder), opened.family, opened.found
     into = _dtype(dtype, found)
-    whole = opened.config.build(device="meta").state_dict()
-    model = config.build(device="meta").to(into)
+    with _placed(opened.folder / CONFIG):
+        whole = opened.config.build(device="meta").state_dict()
+        model = config.build(device="meta").to(into)
     left_out = fill(
         model,
         family.names(config) if family else _same(whole),
@@ -231,7 +264,8 @@ def _dtype(name: str | None, found: Found) -> torch.dtype:
         widest = torch.float16 if there == {torch.float16} else torch.bfloat16 if there == {torch.bfloat16} else None
         return widest or (torch.float64 if torch.float64 in there else torch.float32)
     if name is not None and name not in DTYPES:
-        raise InputError(f"dtype={name!r} is none of a model's{did_you_mean(name, [*DTYPES, SAME])}")
+        near = did_you_mean(str(name).removeprefix("torch."), [*DTYPES, SAME])
+        raise InputError(f"dtype={name!r} is none of a model's{near}")
     return DTYPES[name or "float32"]
 
 
@@ -245,11 +279,17 @@ def _with_heads(config: ModelConfig, heads: Sequence[str] | None, place: Path) -
     if heads is None:
         return config
     there = [head.name for head in config.heads]
+    _check_list("heads", heads)
     for name in heads:
         if name not in there:
             what = did_you_mean(name, there) if there else "; it has none"
             raise InputError(f"{place}: has no head {name!r}{what}")
     return replace(config, heads=tuple(head for head in config.heads if head.name in heads))
+
+
+def _check_list(what: str, names: Sequence[str]) -> None:
+    if isinstance(names, str):
+        raise InputError(f"{what}={names!r} must be a list; write {what}=[{names!r}]")
 
 
 def _same(names: Sequence[str] | dict[str, Any]) -> Names:
@@ -272,7 +312,7 @@ def _written_by(opened: _Opened) -> str:
 def _source(opened: _Opened, left_out: list[str]) -> dict[str, Any]:
     """Where the weights came from, and what was left on the way: as the folder itself tells, and what is new."""
     folder, fetched = opened.folder, opened.fetched
-    about = parse_json(member(folder, ABOUT).read_bytes(), folder / ABOUT) if (folder / ABOUT).is_file() else {}
+    about = read_json(member(folder, ABOUT), most=MOST_BYTES) if (folder / ABOUT).is_file() else {}
     told = about.get("source") if isinstance(about, dict) else None
     told = told if isinstance(told, dict) else {}
     here = {

@@ -43,7 +43,7 @@ def locate(name_or_folder: str | Path) -> Fetched:
     and is not there is an InputError, and nothing is asked of the hub.
     """
     text = os.fspath(name_or_folder)
-    folder = Path(text).expanduser()
+    folder = Path(os.path.expanduser(text))  # which leaves ~nobody as it is
     if folder.is_dir():
         return Fetched(folder)
     if folder.exists():
