@@ -64,6 +64,9 @@ def test_sorting_puts_texts_by_length_and_can_be_undone(lengths: list[int]) -> N
     assert [lengths[number] for number in numbers] == sorted(lengths)
     assert layout.texts[rows].tolist() == np.repeat(numbers, by_length.lengths).tolist()
     assert layout.position[rows].tolist() == by_length.position.tolist()
+    later = Layout(lengths, position=np.arange(layout.n_rows) * 2).sorted()
+    assert later is not None
+    assert later[0].position.tolist() == (2 * rows).tolist()
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -93,7 +93,8 @@ class Layout:
         order = np.argsort(self.lengths, kind="stable")
         starts, lengths = np.asarray(self.starts)[order], np.asarray(self.lengths)[order]
         rows = np.arange(self.n_rows) + np.repeat(starts - (np.cumsum(lengths) - lengths), lengths)
-        return Layout(lengths.tolist(), self.device), order.tolist(), self._tensor(rows)
+        position = None if self._position is None else np.asarray(self._position)[rows]
+        return Layout(lengths.tolist(), self.device, position=position), order.tolist(), self._tensor(rows)
 
     def side(self, texts: Sequence[int]) -> "Side":
         """These texts as a rectangle."""
