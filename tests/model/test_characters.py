@@ -91,6 +91,21 @@ def test_a_longer_table_of_characters_changes_no_short_token(tokenizer: Tokenize
 
 
 @every_config
+def test_a_table_keeps_for_its_gradient_no_more_than_its_tokens(
+    config: CharacterCNN | CharacterMean, tokenizer: Tokenizer
+) -> None:
+    table, kept = built(config, tokenizer), {}
+
+    def keep(x: Tensor) -> Tensor:
+        kept[x.data_ptr()] = x.numel()
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+        table.table()
+    assert sum(kept.values()) <= tokenizer.size
+
+
+@every_config
 def test_every_parameter_learns_from_tokens_and_from_the_table(
     config: CharacterCNN | CharacterMean, tokenizer: Tokenizer
 ) -> None:

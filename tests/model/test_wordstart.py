@@ -155,6 +155,23 @@ def test_centring_takes_the_copied_rows_mean_away(vectors: WordVectors, tokenize
     np.testing.assert_allclose(table[copied].mean(axis=0), 0, atol=1e-6)
     made = [*copied, tokenizer.id("##ing")]
     np.testing.assert_allclose(table[made] + plain[copied].mean(axis=0), plain[made], atol=1e-6)
+    noise = [tokenizer.id("qqq"), tokenizer.id("the"), tokenizer.id("##zz")]  # moved as far, whatever was drawn
+    np.testing.assert_allclose(table[noise] + plain[copied].mean(axis=0), plain[noise], atol=1e-6)
+
+
+@pytest.mark.parametrize("policy", [FromWords(), FromNGrams()])
+def test_a_token_of_white_space_is_no_part_of_a_word(policy: Pieces) -> None:
+    tokenizer = Tokenizer.train(["我们学习机器。", "我们学习机器人！"] * 9, Unigram(size=40))
+    inputs = np.random.default_rng(3).normal(size=(2 + 50, 4)).astype(np.float32)
+    grams = Subwords(min_n=1, max_n=3, buckets=50, inputs=inputs)
+    vectors = kept(["学", "机器"], [3, 2], grams)
+    assert "▁" in tokenizer.tokens("机器")
+    table, coverage = started(vectors, tokenizer, policy)
+    other, _ = started(vectors, tokenizer, policy, seed=1)
+    drawn = (table != other).any(axis=1)
+    assert drawn[tokenizer.id("▁")]
+    assert not drawn[[tokenizer.id(token) for token in tokenizer.tokens("机器学")[1:]]].any()
+    assert coverage.covered == pytest.approx(1)  # of what the words are made of
 
 
 def test_a_piece_starts_from_its_ngrams_as_an_unseen_word_does(tokenizer: Tokenizer) -> None:
@@ -165,6 +182,10 @@ def test_a_piece_starts_from_its_ngrams_as_an_unseen_word_does(tokenizer: Tokeni
     for token in ("##ing", "paris", "##zz"):
         np.testing.assert_allclose(table[tokenizer.id(token)], grams.vector(token.removeprefix("##")), rtol=1e-6)
     assert coverage.examples["ngrams"][:2] == ("paris", "机")
+    met = Subwords(min_n=3, max_n=4, buckets=buckets, inputs=inputs[:20], met=np.arange(0, 36, 2))  # 18 of the 50
+    table, _ = started(kept(words, [3, 2], met), tokenizer, FromNGrams())
+    np.testing.assert_allclose(table[tokenizer.id("paris")], met.vector("paris"), rtol=1e-6)
+    assert met.vector("paris").any()
     with pytest.raises(InputError, match=r"no n-grams in these vectors for FromNGrams\(\); .* take FromWords\(\)"):
         started(kept(words), tokenizer, FromNGrams())
 

@@ -68,11 +68,11 @@ def _all(json: bool) -> None:
         return out.tree({name: {"parameters": count(config)} for name, config in PRESETS.items()})
     rows = []
     for name, config in PRESETS.items():
-        stack = config.decoder or config.encoder
-        assert stack is not None
+        stacks = [stack for stack in (config.encoder, config.decoder) if stack]
+        layers, stack = " + ".join(str(stack.n_layers) for stack in stacks), stacks[-1]
         source = paper(name)
         cited = f"{source.authors} {source.year}" if source.authors else ""
-        rows.append([name, count(config), stack.n_layers, stack.d_model, stack.n_heads, cited])
+        rows.append([name, count(config), layers, stack.d_model, stack.n_heads, cited])
     return out.table(["name", "parameters", "layers", "d_model", "heads", "paper"], rows)
 
 
