@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -109,6 +110,21 @@ def test_prompts_from_stdin_are_answered_in_their_order(
     out, err = said(writer, "--prompt", "-", "--max-new", "3")
     assert [line for line in out.splitlines() if line.startswith("> ")] == [f"> {prompt}" for prompt in prompts]
     assert err.startswith("note: ")
+
+
+def test_the_folder_says_which_tokens_end_a_text(
+    writer: Path, tmp_path: Path, said: Callable[..., tuple[str, str]], refused: Refused
+) -> None:
+    (free,) = generate(*load_pair(writer), ["The"], GenerationConfig(max_new_tokens=12))
+    assert free.ended == "length"
+    folder, told = tmp_path / "told", {"eos_token_id": free.ids[4], "do_sample": True, "temperature": 9.0}
+    shutil.copytree(writer, folder)
+    (folder / "generation_config.json").write_text(json.dumps(told))
+    out, _ = said(folder, "--prompt", "The", "--max-new", "12", "--json")
+    found = json.loads(out)
+    assert (found["ended"], tuple(found["ids"])) == ("eos", free.ids[: free.ids.index(free.ids[4]) + 1])
+    (folder / "generation_config.json").write_text('{"eos_token_id": "the"}')
+    refused(["generate", str(folder), "--prompt", "The"], "generation_config.json: eos_token_id must be an id")
 
 
 MISTAKES = {

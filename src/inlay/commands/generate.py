@@ -79,7 +79,9 @@ def generate(
     import torch
 
     from inlay.convert import load_pair
+    from inlay.convert.hub import locate
     from inlay.generate.config import Beam, GenerationConfig
+    from inlay.generate.folder import from_folder
     from inlay.generate.write import generate as written
     from inlay.generate.write import stream
 
@@ -91,7 +93,9 @@ def generate(
         no_repeat_ngram=no_repeat,
         stop=tuple(as_utf8(one) for one in stop or ()),
     )
-    model, tokenizer = load_pair(folder)
+    found = locate(folder)
+    model, tokenizer = load_pair(found)
+    config = from_folder(config, found.folder, model.config)
     rng = torch.Generator().manual_seed(seed)
     cut = 0
     if prompt != "-" and not json and not isinstance(config.strategy, Beam):

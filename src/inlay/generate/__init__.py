@@ -9,15 +9,27 @@ _HOMES = {
     "GenerationConfig": "inlay.generate.config",
     "Greedy": "inlay.generate.config",
     "Sample": "inlay.generate.config",
+    "from_folder": "inlay.generate.folder",
     "generate": "inlay.generate.write",
     "generate_ids": "inlay.generate.write",
     "stream": "inlay.generate.write",
 }
 
-__all__ = ["Beam", "Generated", "GenerationConfig", "Greedy", "Sample", "generate", "generate_ids", "stream"]
+__all__ = [
+    "Beam",
+    "Generated",
+    "GenerationConfig",
+    "Greedy",
+    "Sample",
+    "from_folder",
+    "generate",
+    "generate_ids",
+    "stream",
+]
 
 if TYPE_CHECKING:
     from inlay.generate.config import Beam, GenerationConfig, Greedy, Sample
+    from inlay.generate.folder import from_folder
     from inlay.generate.pieces import Generated
     from inlay.generate.write import generate, generate_ids, stream
 

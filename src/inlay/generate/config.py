@@ -75,7 +75,7 @@ class GenerationConfig:
     stop: tuple[str, ...] = ()
     """Texts that end the writing where they come up; they are cut off, with what follows."""
     eos: tuple[int, ...] | None = None
-    """Ids that end a text; None: the tokenizer's end token, or [SEP] where it has no other."""
+    """Ids that end a text; None: the tokenizer's end token, or [SEP] where it has no other. `from_folder` fills it."""
     start: int | None = None
     """The id that a decoder begins with when it reads a source, and that stands for an empty prompt; None: of the
     tokenizer, for a source the padding token (as T5 does), for an empty prompt that of a beginning, or of an end."""
