@@ -22,6 +22,7 @@ from inlay.model.heads import LanguageHead, TextHead
 from inlay.model.model import Model, ModelConfig
 from inlay.model.presets import PRESETS, preset
 from inlay.model.relative import Rotary
+from inlay.tokenize.kinds import Bytes
 from inlay.tokenize.tokenizer import Tokenizer
 
 TINY = {
@@ -270,6 +271,25 @@ def test_a_model_and_its_tokenizer_are_kept_together(bert: Model, tokenizer: Tok
     model, again = load_pair(tmp_path / "x")
     equal(model, bert)
     assert again.vocabulary == tokenizer.vocabulary
+
+
+@pytest.mark.parametrize("name", ["gpt2-tiny", "t5-tiny"])
+@pytest.mark.parametrize("specials", [("<pad>", "<s>", "</s>"), ("[PAD]", "[CLS]", "[SEP]")], ids=" ".join)
+def test_what_begins_and_ends_a_written_text_is_told_to_other_libraries(
+    name: str, specials: tuple[str, ...], tmp_path: Path
+) -> None:
+    tokenizer = Tokenizer.train([], Bytes(specials=specials))
+    config = replace(preset(name), input=replace(preset(name).input, vocab_size=tokenizer.size))
+    save_model(config.build(), tmp_path / "x", tokenizer=tokenizer)
+    tree = read_json(tmp_path / "x" / "config.json")
+    ids = tuple(tree[f"{role}_token_id"] for role in ("pad", "bos", "eos"))
+    assert ids == tuple(tokenizer.id(token) for token in specials)
+    assert load_pair(tmp_path / "x")[0].config == config
+
+
+def test_how_text_was_to_be_written_is_told_as_left_out(folder: Path) -> None:
+    write_json(folder / "generation_config.json", {"num_beams": 4})
+    assert load_model(folder).source["beside"] == ["generation_config.json"]
 
 
 # Folders of sentence-transformers

@@ -41,6 +41,8 @@ OWN = "inlay"
 """The `model_type` of inlay's own layout, which holds every architecture; other libraries do not read it."""
 ABOUT = "inlay.json"
 MODULES = "modules.json"
+_GENERATION = "generation_config.json"
+_TOKENS = {"bos": ("bos", "cls"), "eos": ("eos", "sep"), "pad": ("pad",)}  # the roles that generate takes for each
 _MOST = 1 << 25
 SAME = "same"
 """The dtype of the weights as they lie in the file; of several, one that holds them all."""
@@ -105,6 +107,7 @@ def save_model(
     tree = family.settings(config, ours) if family else {"model_type": OWN, "model": to_tree(config)}
     if tokenizer is not None:
         check_pair(config, tokenizer, "the model")
+        tree = {**_tokens(tokenizer), **tree} if family and config.decoder else tree
     claim_output(place, force=force, whole=True)
     if place.exists() and (place.is_file() or (any(place.iterdir()) and not (place / CONFIG).is_file())):
         raise InputError(f"{place} is no model (it has no {CONFIG}), and only a model is replaced; give another folder")
@@ -125,6 +128,13 @@ def check_pair(config: ModelConfig, tokenizer: "Tokenizer", place: str) -> None:
             f"{place}: the tokenizer has ids up to {highest}, the token table {config.vocab_size} rows; take the "
             "tokenizer that belongs to the model"
         )
+
+
+def _tokens(tokenizer: "Tokenizer") -> dict[str, int]:
+    """What a text that is written begins with, ends with and is filled up with: other libraries ask config.json."""
+    kept = tokenizer.roles
+    found = {key: [kept[role] for role in roles if role in kept] for key, roles in _TOKENS.items()}
+    return {f"{key}_token_id": tokenizer.id(tokens[0]) for key, tokens in found.items() if tokens}
 
 
 def transformer_folder(folder: Path) -> Path:
@@ -325,8 +335,9 @@ def _source(opened: _Opened, left_out: list[str]) -> dict[str, Any]:
         found = {key: told.get(key) if isinstance(told.get(key), str) else None for key in here}
     new = {
         "left_out": left_out,
-        # The other parts of a folder of sentence-transformers.
-        "beside": [kind for kind, _ in _parts(fetched.folder) if kind != "Transformer"],
+        # The other parts of a folder of sentence-transformers, and how text was to be written.
+        "beside": [kind for kind, _ in _parts(fetched.folder) if kind != "Transformer"]
+        + [name for name in (_GENERATION,) if (folder / name).is_file()],
     }
     for key, names in new.items():
         old = told.get(key)
