@@ -89,16 +89,34 @@ def test_a_cache_takes_packed_texts_masks_heads_and_collects_states_as_one_pass_
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("steps", [[1] * 40, [5, 30, 1, 4]], ids=["by one", "by many"])
+@pytest.mark.parametrize("relative", [None, {"kind": "T5Buckets"}, {"kind": "Shaw"}], ids=str)
+def test_near_layers_see_near_tokens_from_a_cache_too_however_often_it_grows(relative, steps: list[int]) -> None:
+    local = {"kind": "Local", "reach": 3, "every": 2, "relative": relative}
+    model = override(preset("gpt2-tiny"), {"decoder.local": local, "decoder.n_layers": 3}).build(seed=2)
+    model, (ids,), done = model.double().eval(), texts(model.config, lengths=[40]).ids, 0
+    cache, rows = Cache(3, 1), list[Tensor]()
+    for step in steps:
+        rows.append(model.decode(Batch.of([ids[done : done + step]]), None, cache))
+        done += step
+    torch.testing.assert_close(torch.cat(rows), model(Batch.of([ids])), atol=1e-9, rtol=0)
+
+
+@torch.no_grad()
 def test_an_error_leaves_the_cache_as_it_was() -> None:
     model = build("gpt2-tiny")
     long, cache = model.config.input.position.max_len, Cache(model.config.decoder.n_layers, 1)
     model.decode(Batch.of([[1, 2, 3]]), None, cache)
-    for bad, message in ((Batch.of([[1] * long]), "positions end at"), (Batch.of([[1], [1]]), "holds 1 texts")):
+    for bad, message in (
+        (Batch.of([[1] * (long - 2)]), f"{long + 1:,} tokens"),
+        (Batch.of([[1], [1]]), "holds 1 texts"),
+    ):
         with pytest.raises(InputError, match=message):
             model.decode(bad, None, cache)
     assert cache.lengths == [3]
-    rows = model.decode(Batch.of([[4]]), None, cache)
-    torch.testing.assert_close(rows, model(Batch.of([[1, 2, 3, 4]]))[3:], atol=1e-9, rtol=0)
+    rest = [i % 1000 for i in range(long - 3)]
+    whole = model(Batch.of([[1, 2, 3, *rest]]))  # which just fits
+    torch.testing.assert_close(model.decode(Batch.of([rest]), None, cache), whole[3:], atol=1e-9, rtol=0)
 
 
 def test_a_cache_by_which_steps_would_differ_from_one_pass_is_refused() -> None:
@@ -109,6 +127,8 @@ def test_a_cache_by_which_steps_would_differ_from_one_pass_is_refused() -> None:
 
     one, parts, both = Batch.of([[1]]), Batch.of([[1, 2]], [[0, 1]]), Batch.of([[1], [2]])
     n = preset("gpt2-tiny").decoder.n_layers
+    with pytest.raises(InputError, match=r"give memory=model\.encode"):
+        preset("t5-tiny").build().decode(one, None, Cache(preset("t5-tiny").decoder.n_layers, 1))
     refuse("for a causal decoder", {"decoder.causal": False}, one, Cache(n, 1))
     refuse("keeps no segments", {"decoder.relative": {"kind": "XLRelative"}}, parts, Cache(n, 1))
     refuse("the cache has 1 layers", {}, one, Cache(1, 1))
@@ -187,16 +207,18 @@ def test_half_precision_is_finite_forward_and_back_and_near_single(name: str, dt
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", ["modernbert-tiny", "modern-tiny"])
-def test_local_layers_hide_far_tokens_and_global_ones_do_not(name: str) -> None:
+@pytest.mark.parametrize(("length", "at"), [(24, 9), (7, 0)], ids=["long", "one token beyond"])
+def test_local_layers_hide_far_tokens_and_global_ones_do_not(name: str, length: int, at: int) -> None:
     model = override(preset(name), {"encoder.local.reach": 5}).build(seed=1).eval()
     states: list[Tensor] = []
     with torch.enable_grad():
-        model(texts(model.config, lengths=[24]).batch()[0], states=states)
+        model(texts(model.config, lengths=[length]).batch()[0], states=states)
     for layer in range(4):
         with torch.enable_grad():
-            (flow,) = torch.autograd.grad(states[layer + 1][9].square().sum(), states[layer], retain_graph=True)
+            (flow,) = torch.autograd.grad(states[layer + 1][at].square().sum(), states[layer], retain_graph=True)
         seen = set(flow.abs().sum(-1).nonzero().flatten().tolist())
-        assert seen == (set(range(24)) if layer in (0, 3) else set(range(4, 15)))
+        near = range(max(0, at - 5), min(length, at + 6))
+        assert seen == set(range(length) if layer in (0, 3) else near)
 
 
 @torch.no_grad()
