@@ -188,6 +188,15 @@ def test_chinese_characters_are_told_apart_by_few_rows() -> None:
     assert few.alike > 5000
 
 
+def test_a_byte_that_is_no_character_is_not_the_letter_that_it_is_written_as() -> None:
+    tokenizer = Tokenizer.train(["Ã"] * 9, ByteBPE(size=300))
+    byte, letter = tokenizer.id("Ã"), tokenizer.id("Ãĥ")  # half of an Ã, and the whole
+    table = CharacterCNN().build(tokenizer.size, D)
+    assert table.spell(tokenizer).alike == 0
+    assert tokenizer.writing.read("Ã").text is None
+    assert not set(table.spelling[byte, 0].tolist()) <= set(table.spelling[letter].flatten().tolist())
+
+
 def test_what_characters_cannot_tell_is_counted() -> None:
     tokenizer = Tokenizer.from_vocabulary(["breadth", "breads", "bread", "no", "on", "noon"])
     short = CharacterCNN(max_characters=5).build(tokenizer.size, D).spell(tokenizer)

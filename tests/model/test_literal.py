@@ -19,6 +19,7 @@ def test_a_literal_is_python_that_builds_the_same_config(name: str) -> None:
     built = eval(text, dict(NAMES))  # the text is our own
     assert built == PRESETS[name]
     assert max(map(len, text.splitlines())) <= 110
+    assert ("d_head=" in text) == (name in ("t5-tiny", "t5-3b", "t5-11b", "t5-v1.1-tiny", "t5-v1.1-small"))
 
 
 def test_differences_are_what_was_changed_and_nothing_else() -> None:

@@ -200,11 +200,14 @@ def test_rules_hold_for_a_stream_that_queries_a_few_places(places: list[list[int
 
 
 def test_padding_in_front_of_a_short_text_does_not_ask_beyond_it() -> None:
-    keys = Layout([9, 2, 2])  # the first query stands at place 8, where padding of the others is said to stand too
-    queries = Layout([1, 2, 1], position=[8, 0, 1, 1])
-    side = queries.side([1, 2])
-    group = Group(torch.tensor([1, 2]), side, keys.side([1, 2]), At(side.take(queries.position), torch.arange(2)))
-    mask = Permutation(torch.arange(13), own=True).dense(group)
+    keys = Layout(
+        [9, 2, 9, 2]
+    )  # the first query stands at place 8, where padding of texts 1 and 3 is said to stand too
+    queries = Layout([1, 2, 1, 1], position=[8, 0, 1, 8, 1])
+    side = queries.side([1, 3])
+    at = At(side.take(queries.position), torch.arange(2))
+    assert int(at.q.max()) == 8
+    mask = Permutation(torch.arange(22), own=True).dense(Group(torch.tensor([1, 3]), side, keys.side([1, 3]), at))
     assert mask[0].tolist() == [[True, False], [True, True]]
     assert mask[1, 0].tolist() == [True, True]  # its second place is padding, whatever it says
 

@@ -12,8 +12,8 @@ from inlay.model.xlrelative import _BLOCK, XLBias
 N_HEADS, D_HEAD, D_MODEL, B = 2, 4, 8, 2
 
 
-def build() -> XLBias:
-    stack = SimpleNamespace(d_model=D_MODEL, n_heads=N_HEADS, d_head=D_HEAD, causal=False, scale_scores=True)
+def build(*, scale_scores: bool = True) -> XLBias:
+    stack = SimpleNamespace(d_model=D_MODEL, n_heads=N_HEADS, d_head=D_HEAD, causal=False, scale_scores=scale_scores)
     module, generator = XLRelative().build(stack), torch.Generator().manual_seed(1)
     for parameter in module.parameters():
         torch.nn.init.normal_(parameter, generator=generator)
@@ -84,6 +84,14 @@ def test_segments_alone_decide_where_all_else_is_silent() -> None:
     same, other = (torch.einsum("bhtk,hk->bht", q, row)[..., None] * D_HEAD**-0.5 for row in module.segment)
     expected = torch.where((segment[:, :, None] == segment[:, None])[:, None], same, other)
     torch.testing.assert_close(bias, expected)
+
+
+def test_where_scores_are_not_divided_no_term_is() -> None:
+    q, k, place, segment = heads(4, 0), heads(4, 1), torch.arange(4), torch.tensor([[0, 1, 1, 0], [5, 5, 5, 5]])
+    divided, plain = (
+        build(scale_scores=scaled).bias(q, k, At(place, place, segment, segment)) for scaled in (True, False)
+    )
+    torch.testing.assert_close(plain, divided * D_HEAD**0.5)
 
 
 def test_queries_and_keys_of_different_sets_have_their_own_segments() -> None:
