@@ -50,6 +50,8 @@ def test_each_scheme_has_a_panel(positions: dict[str, Any]) -> None:
 
 def test_a_panel_shows_the_values_that_a_model_uses(positions: dict[str, Any]) -> None:
     assert np.array_equal(drawn(positions["Sinusoidal"]), Sinusoidal().build(64)(torch.arange(64)).numpy())
+    place, pair = np.arange(64), np.arange(32)
+    assert np.allclose(drawn(positions["Rotary"]), np.cos(place[:, None] * 10_000 ** (-pair / 32)), atol=1e-5)
     place = np.arange(96)
     assert np.allclose(drawn(positions["ALiBi"]), -abs(place[:, None] - place) / 8)
     buckets = drawn(positions["T5 buckets"])
@@ -83,6 +85,15 @@ def test_each_mask_has_a_panel_with_its_labels(masks: dict[str, Any]) -> None:
     assert np.array_equal(drawn(masks["causal"]), mask.causal(8).numpy())
     ranks = torch.tensor([int(label.get_text()) for label in masks["permutation, query"].get_xticklabels()])
     assert np.array_equal(drawn(masks["permutation, query"]), mask.permutation(ranks, own=False).numpy())
+    away = np.arange(8)[:, None] - np.arange(8)
+    assert np.array_equal(drawn(masks["window"]), abs(away) <= 2)
+    given = [label.get_text() == "p" for label in masks["prefix"].get_xticklabels()]
+    assert np.array_equal(drawn(masks["prefix"]), np.array(given) | (away >= 0))
+    tokens = [label.get_text() != "–" for label in masks["padding"].get_xticklabels()]
+    assert np.array_equal(drawn(masks["padding"]), np.broadcast_to(tokens, (8, 8)))
+    assert np.array_equal(drawn(masks["causal & window & padding"]), tokens & (away >= 0) & (away <= 2))
+    content = drawn(masks["permutation, content"])
+    assert np.array_equal(content, drawn(masks["permutation, query"]) | np.eye(8, dtype=bool))
     letters = [label.get_text() for label in masks["document"].get_xticklabels()]
     assert np.array_equal(drawn(masks["document"]), [[a == b for a in letters] for b in letters])
 
