@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from inlay.batch import Batch
-from inlay.config import from_tree
+from inlay.config import from_tree, to_tree
 from inlay.errors import InputError
-from inlay.model.heads import Inner, LanguageHead, PairHead, Pooler, TextHead, pick
+from inlay.model.heads import Inner, LanguageHead, PairHead, Pooler, TextHead, TokenHead, pick
 from inlay.model.input import Concat, Input, Table
 from inlay.model.inspect import attention, states
 from inlay.model.mask import Documents
@@ -306,6 +306,57 @@ def test_states_are_the_input_and_every_layer_and_end_in_what_the_model_answers(
 def test_the_mean_of_a_texts_rows_is_summed_in_single_precision_at_least() -> None:
     rows = torch.ones(3000, 2, dtype=torch.float16) * 60  # whose sum is beyond what half precision can hold
     assert torch.equal(pick(rows, Layout([2900, 100]), "mean"), rows[:2])
+
+
+DROPS: dict[str, dict] = {
+    "nothing": {},
+    "hidden": {"encoder.dropout.hidden": 0.5},
+    "attention": {"encoder.dropout.attention": 0.5},
+    "ffn": {"encoder.dropout.ffn": 0.5},
+    "path": {"encoder.dropout.path": 0.5},
+    "input": {"input.dropout": 0.5},
+    "pooler": {"heads.1.dropout": 0.5},
+    "inner": {"heads.2.inner.dropout": 0.5},
+    "tokens": {"heads.2.dropout": 0.5},
+    "pair": {"heads.3.dropout": 0.5},
+}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("place", DROPS)
+def test_each_dropout_acts_in_its_own_place_and_in_training_alone(place: str) -> None:
+    """Each place, by what of (rows, text, tokens, pair, a second stream's start) it changes."""
+    texts = TextHead(labels=("a", "b"), dropout=0)
+    heads = (Pooler(), texts, TokenHead(labels=("a",), inner=Inner(), dropout=0), PairHead())
+    encoder = replace(STACK, dropout=Dropout(hidden=0, attention=0))
+    config = replace(ENCODER, encoder=encoder, input=replace(ENCODER.input, dropout=0, query=True), heads=heads)
+    model = from_tree(ModelConfig, _changed(to_tree(config), DROPS[place])).build(seed=1)
+    torch.nn.init.ones_(model.input.query)
+
+    def answers() -> list[torch.Tensor]:
+        rows, layout = model(TEXTS), model.pack(TEXTS).layout
+        read = [model.read(name, rows, layout) for name in ("text", "tokens", "pair")]
+        return [rows, *read, model.input.queries(9)]
+
+    still = model.eval() and answers()
+    assert all(torch.equal(one, other) for one, other in zip(answers(), still, strict=True))
+    torch.manual_seed(0)
+    moved = model.train() and answers()
+    heads_alone = {"pooler": [1], "inner": [2], "tokens": [2], "pair": [3], "nothing": []}
+    expected = heads_alone.get(place, [0, 1, 2, 3, 4] if place == "input" else [0, 1, 2, 3])
+    assert [i for i, (one, other) in enumerate(zip(moved, still, strict=True)) if not torch.equal(one, other)] == (
+        expected
+    )
+
+
+def _changed(tree: dict, change: dict) -> dict:
+    for key, value in change.items():
+        *path, last = key.split(".")
+        part = tree
+        for name in path:
+            part = part[int(name)] if name.isdigit() else part[name]
+        part[last] = value
+    return tree
 
 
 def test_whole_branches_are_dropped_by_text_and_made_up_for() -> None:
