@@ -52,6 +52,7 @@ def test_a_model_goes_to_our_layout_and_back_bit_for_bit(
     assert there["layout"] == "inlay"
     back = told(capsys, tmp_path / "own", tmp_path / "back", "--to", "bert")
     assert back["layout"] == "bert"
+    assert (there["read"], back["read"]) == (str(folder), str(tmp_path / "own"))
     assert back["heads"] == ["pooler", "language", "pair"]
     assert back["parameters"] == sum(parameter.numel() for parameter in bert.parameters())
     model, tokenizer = load_pair(tmp_path / "back")
@@ -107,6 +108,7 @@ def test_a_model_may_take_its_own_place_with_force(folder: Path, bert: Model, ca
             "roberta cannot hold input.token.padding=none .there it would be 0.",
         ),
         (["{out}", "--head", "spam"], "has no head 'spam'; choose from pooler, language, pair"),
+        (["{out}", "--head", "none", "--head", "pooler"], "none keeps no head, beside 1 to be kept"),
         (["{in}"], "is a folder that is not empty; give another --out, or --force"),
     ],
     ids=str,

@@ -243,7 +243,8 @@ def test_our_own_layout_is_read_as_strictly(path: str, value: Any, part: str, tm
 
 
 def test_a_pattern_that_fits_nothing_is_refused(folder: Path) -> None:
-    refused(folder, "ignore='poolr.*' fits no tensor", ignore=("poolr.*",))
+    refused(folder, "ignore='bert.poler.*' fits no tensor; did you mean 'bert.pooler.*'?", ignore=("bert.poler.*",))
+    refused(folder, "'zzz' fits no tensor; they are bert.embeddings.*, bert.encoder.*, bert.pooler.*", ignore=("zzz",))
     model = load_model(folder, ignore=("bert.pooler.*", "cls.*"))
     assert not model.heads
     refused(

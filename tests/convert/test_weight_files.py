@@ -116,10 +116,12 @@ def test_the_same_tensors_are_the_same_bytes(shard_mb: float, tmp_path: Path) ->
 
 def test_a_tensor_in_another_order_of_memory_and_one_under_two_names_are_written_once_and_right(tmp_path: Path) -> None:
     table = torch.arange(12.0).reshape(3, 4)
+    square = torch.arange(9.0).reshape(3, 3)
     given = {"z": table, "a": table.view(3, 4), "t": table.T, "row": table[1], "c": torch.tensor([1 + 2j]).conj()}
+    given |= {"square": square, "square.t": square.T}  # one memory and one shape, but other numbers
     weights.write(given, tmp_path)
     found = weights.read(tmp_path)
-    assert list(found) == ["c", "row", "t", "z"]
+    assert list(found) == ["c", "row", "square", "square.t", "t", "z"]
     for name in found:
         assert torch.equal(found[name], given[name])
         assert found[name].is_contiguous()
@@ -249,10 +251,12 @@ def test_the_links_of_a_hub_cache_are_followed_and_others_that_lead_out_are_not(
     snapshot.mkdir(parents=True)
     (snapshot / SINGLE).symlink_to(f"../../blobs/{SINGLE}")
     assert same(weights.read(snapshot), some())
-    (snapshot / SINGLE).unlink()
-    (snapshot / SINGLE).symlink_to(tmp_path / "elsewhere" / SINGLE)
-    with pytest.raises(InputError, match="leads out of"):
-        weights.read(snapshot)
+    weights.write(some(), tmp_path / "blobs")  # so called, but not of this cache
+    for outside in ("blobs", "elsewhere"):
+        (snapshot / SINGLE).unlink()
+        (snapshot / SINGLE).symlink_to(tmp_path / outside / SINGLE)
+        with pytest.raises(InputError, match="leads out of"):
+            weights.read(snapshot)
     assert same(weights.read(snapshot / SINGLE), some())  # what the user names is the user's choice
 
 
@@ -279,7 +283,11 @@ def test_a_folder_without_weights_that_can_be_read_says_the_way_out(
         weights.read(tmp_path / "none")
 
 
-def test_numbers_that_are_not_finite_are_found_with_their_place(tmp_path: Path) -> None:
+@pytest.mark.parametrize("at_once", [5, 1 << 22])
+def test_numbers_that_are_not_finite_are_found_with_their_place(
+    at_once: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "_FINITE_AT_ONCE", at_once)
     weights.check_finite(some(), tmp_path)
     for dtype in (torch.float32, torch.float16, torch.bfloat16, torch.float64, torch.float8_e5m2):
         wrong = torch.ones(3, 4)

@@ -57,19 +57,23 @@ def convert(
     from inlay.convert import load_model, save_model
     from inlay.convert.convert import OWN, SAME, transformer_folder
     from inlay.convert.hub import locate
+    from inlay.errors import InputError
     from inlay.files import claim_output
     from inlay.tokenize.tokenizer import Tokenizer
 
     claim_output(out, force=force, whole=True)
     fetched = locate(source)
     folder = transformer_folder(fetched.folder)
+    if head and "none" in head and set(head) != {"none"}:
+        raise InputError(f"--head none keeps no head, beside {len(head) - 1} to be kept; leave it out, or the others")
     heads = None if not head else [name for name in head if name != "none"]
     model = load_model(fetched, heads=heads, dtype=dtype or SAME, ignore=ignore or ())
     tokenizer = Tokenizer.load(folder) if any((folder / name).is_file() for name in _TOKENIZERS) else None
     if to is not None:
         model.config = replace(model.config, family="" if to == OWN else to)
     save_model(model, out, tokenizer=tokenizer, force=force)
-    told = _told(model, tokenizer, out)
+    read = f"{fetched.name}@{fetched.revision}" if fetched.name else str(fetched.folder)
+    told = {"read": read, **_told(model, tokenizer, out)}
     if json:
         show.tree(told)
     else:
@@ -81,9 +85,7 @@ def _told(model: "Model", tokenizer: "Tokenizer | None", out: Path) -> dict[str,
     from inlay.convert.families import UNSHARED
 
     source, config = model.source or {}, model.config
-    name = source.get("name", "")
     return {
-        "read": f"{name}@{source['revision']}" if source.get("revision") else name,
         "out": str(out),
         "layout": OWN if config.family in UNSHARED else config.family,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),

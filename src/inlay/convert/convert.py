@@ -44,6 +44,7 @@ MODULES = "modules.json"
 _GENERATION = "generation_config.json"
 _TOKENS = {"bos": ("bos", "cls"), "eos": ("eos", "sep"), "pad": ("pad",)}  # the roles that generate takes for each
 _MOST = 1 << 25
+_MOST_NAMES = 200
 SAME = "same"
 """The dtype of the weights as they lie in the file; of several, one that holds them all."""
 
@@ -230,11 +231,14 @@ def _placed(place: Path) -> Iterator[None]:
 def _matching(weights: files.Weights, patterns: Sequence[str], folder: Path) -> list[str]:
     """The names in the file that a pattern fits; a pattern that fits none is a slip of the pen."""
     found: set[str] = set()
+    begins = sorted({".".join([*name.split(".")[:-1][:2], "*"]) for name in weights if name.isprintable()})
     _check_list("ignore", patterns)
     for pattern in patterns:
         names = fnmatch.filter(weights, pattern)
         if not names:
-            raise InputError(f"{folder}: ignore={pattern!r} fits no tensor{did_you_mean(pattern, list(weights)[:200])}")
+            near = did_you_mean(pattern, [*begins, *weights][:_MOST_NAMES])
+            known = near if near.startswith("; did") else f"; they are {', '.join(begins[:8])}"
+            raise InputError(f"{folder}: ignore={pattern!r} fits no tensor{known}")
         found |= set(names)
     return sorted(found)
 
