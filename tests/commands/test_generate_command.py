@@ -130,7 +130,7 @@ def test_the_folder_says_which_tokens_end_a_text(
 MISTAKES = {
     "no folder": (["absent", "--prompt", "x"], "absent"),
     "too long": (["M", "--prompt", "x", "--max-new", "5000"], "set max_new_tokens=1,02"),
-    "temperature 0": (["M", "--prompt", "x", "--temperature", "0"], "temperature=0.0 must be above 0"),
+    "temperature 0": (["M", "--prompt", "x", "--temperature", "0"], "temperature=0.0 must be from 1e-6"),
     "top-p 2": (["M", "--prompt", "x", "--top-p", "2"], "top_p=2.0 must be"),
     "beams that draw": (["M", "--prompt", "x", "--beams", "2", "--top-k", "3"], "--beams 2 .* --top-k has no use"),
     "no beams": (["M", "--prompt", "x", "--length-penalty", "2"], "--length-penalty 2.0 is about beams"),
@@ -143,6 +143,12 @@ MISTAKES = {
 def test_a_mistake_is_one_line(mistake: str, writer: Path, refused: Refused) -> None:
     arguments, expected = MISTAKES[mistake]
     refused(["generate", *(str(writer) if word == "M" else word for word in arguments)], expected)
+
+
+def test_a_seed_that_no_generator_takes_is_wrong_usage(writer: Path, capsys: Capture) -> None:
+    for seed in ("-1", str(2**63)):
+        assert run(["generate", str(writer), "--prompt", "x", "--seed", seed]) == 2
+        assert "'--seed'" in capsys.readouterr().err
 
 
 def test_a_model_that_only_reads_says_so(tmp_path: Path, refused: Refused) -> None:

@@ -111,3 +111,6 @@ def test_the_best_of_all_texts_is_found_where_beams_hold_them_all() -> None:
 def test_settings_of_beams_are_checked() -> None:
     with pytest.raises(InputError, match="n_beams=0 must be at least 1"):
         Beam(n_beams=0)
+    for penalty in (float("nan"), 1e6, -11):
+        with pytest.raises(InputError, match=f"length_penalty={penalty} must be from -10 to 10"):
+            Beam(length_penalty=penalty)

@@ -63,6 +63,15 @@ def test_the_filters_apply_in_the_reference_librarys_order(logits: Tensor) -> No
     same(scores.filtered(logits, Sample(temperature=1.7, top_k=50, top_p=0.9, min_p=0.2)), expected)
 
 
+@pytest.mark.parametrize("temperature", [1e-6, 1e6])
+def test_the_last_temperatures_leave_numbers(logits: Tensor, temperature: float) -> None:
+    banned = (logits * 30).index_fill(1, torch.tensor([3]), -torch.inf)
+    found = scores.filtered(banned, Sample(temperature=temperature)).softmax(1)
+    assert (found[:, 3] == 0).all()
+    most = 1.0 if temperature < 1 else 1 / (V - 1)
+    torch.testing.assert_close(found.amax(1), torch.full((4,), most), atol=1e-4, rtol=0)
+
+
 @pytest.mark.parametrize("penalty", [0.5, 1.0, 1.3])
 def test_the_penalty_is_the_reference_librarys(logits: Tensor, history: Tensor, penalty: float) -> None:
     padding = (history == V).sum(1)
@@ -122,7 +131,9 @@ def test_draws_have_the_frequencies_of_the_softmax() -> None:
     ("settings", "said"),
     [
         ({"temperature": 0.0}, "Greedy"),
+        ({"temperature": 1e-7}, "temperature=1e-07 must be from 1e-6 to 1e6"),
         ({"temperature": float("inf")}, "temperature=inf"),
+        ({"temperature": float("nan")}, "temperature=nan"),
         ({"top_k": -1}, "top_k=-1"),
         ({"top_p": 0.0}, "top_p=0.0"),
         ({"top_p": 1.1}, "top_p=1.1"),
@@ -142,6 +153,8 @@ def test_settings_of_sampling_are_checked(settings: dict[str, float], said: str)
         ({"repetition_penalty": 0.0}, "repetition_penalty=0.0"),
         ({"no_repeat_ngram": -1}, "no_repeat_ngram=-1"),
         ({"stop": ("a", "")}, "empty"),
+        ({"stop": "end"}, "write stop=\\('end',\\)"),
+        ({"eos": 3}, "write eos=\\(3,\\)"),
         ({"eos": (3, -1)}, "eos"),
         ({"start": -1}, "start"),
     ],

@@ -1,6 +1,7 @@
 """Greedy writing, penalties and ends against the reference library, and what holds of every way of writing."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -204,6 +205,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_computed(monkeypatch: p
         "set max_new_tokens=5 at most, or cut the prompt"
     )
     assert "cut it to 12 tokens" in refusal(lambda: writes(ours, [[1] * 17], max_new_tokens=5))
+    assert "cut it, and max_new_tokens=20 too" in refusal(lambda: writes(ours, [[1] * 17], max_new_tokens=20))
     assert "set max_new_tokens=16" in refusal(lambda: writes(ours, [[1]], max_new_tokens=90))
     assert "prompt 1 is empty" in refusal(lambda: writes(ours, [[1], []], max_new_tokens=5))
     assert "no prompt" in refusal(lambda: writes(ours, [], max_new_tokens=5))
@@ -218,6 +220,25 @@ def test_ids_and_beams_beyond_the_vocabulary_are_refused() -> None:
     told = refusal(lambda: writes(ours, [[1]], max_new_tokens=5, strategy=Beam(n_beams=11)))
     assert "try 10" in told
     assert "forbids every token" in refusal(lambda: writes(ours, [[1]], max_new_tokens=25, no_repeat_ngram=1))
+    every: dict[str, Any] = {"max_new_tokens": 5, "eos": (0, *range(20))}
+    assert len(writes(ours, [[1]], **every)[0]) == 1
+    for strategy in (Greedy(), Sample(), Beam(n_beams=2)):
+        config = GenerationConfig(strategy=strategy, min_new_tokens=2, **every)
+        told = refusal(partial(generate_ids, ours, [[1]], config, rng=torch.Generator()))
+        assert "min_new_tokens=2 forbids every token" in told
+
+
+@pytest.mark.parametrize("prompts", [["abc"], [1, 2], [[1.5]], [[None]]])
+def test_what_is_no_list_of_ids_is_told(prompts: Any) -> None:
+    _, ours = reference.gpt2(0, vocab=20)
+    assert "prompt 0 is" in refusal(lambda: writes(ours, prompts, max_new_tokens=2))
+
+
+def test_ids_come_from_arrays_and_tensors_too() -> None:
+    _, ours = reference.gpt2(0, vocab=20)
+    lists = [[1, 2], [3, 4]]
+    for prompts in (torch.tensor(lists), [(1, 2), torch.tensor([3, 4]).numpy()]):
+        assert writes(ours, prompts, max_new_tokens=3) == writes(ours, lists, max_new_tokens=3)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["bert-tiny", "electra-tiny", "modernbert-tiny"])

@@ -25,7 +25,7 @@ Model = Annotated[Path, typer.Argument(metavar="DIR", show_default=False, help="
 Vectors = Annotated[Path, typer.Argument(metavar="FILE", show_default=False, help="A file of word vectors.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with a run that broke off.")]
-Seed = Annotated[int, typer.Option(metavar="N", help="Of everything that is drawn by chance.")]
+Seed = Annotated[int, typer.Option(metavar="N", min=0, max=2**63 - 1, help="Of everything that is drawn by chance.")]
 Lang = Annotated[
     str,
     typer.Option(metavar="LANG", help="Language: en, de, fr, es, it, pt, nl, sv, ru or zh; auto looks at the text."),

@@ -24,8 +24,10 @@ class Sample:
     """Draw among tokens at least so likely, compared with the likeliest. Nguyen et al. 2024, arXiv:2407.01082."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.temperature < float("inf"):
-            raise InputError(f"temperature={self.temperature} must be above 0; for the likeliest token take Greedy()")
+        if not 1e-6 <= self.temperature <= 1e6:  # beyond, float32 has no numbers for what is divided
+            raise InputError(
+                f"temperature={self.temperature} must be from 1e-6 to 1e6; for the likeliest token take Greedy()"
+            )
         if self.top_k < 0:
             raise InputError(f"top_k={self.top_k} must be at least 1, or 0 for all tokens")
         if not 0 < self.top_p <= 1:
@@ -52,6 +54,8 @@ class Beam:
     def __post_init__(self) -> None:
         if self.n_beams < 1:
             raise InputError(f"n_beams={self.n_beams} must be at least 1; 4 is usual")
+        if not -10 <= self.length_penalty <= 10:
+            raise InputError(f"length_penalty={self.length_penalty} must be from -10 to 10; 1 is usual")
 
 
 Strategy = Greedy | Sample | Beam
@@ -93,8 +97,12 @@ class GenerationConfig:
             )
         if self.no_repeat_ngram < 0:
             raise InputError(f"no_repeat_ngram={self.no_repeat_ngram} must be at least 1, or 0 to forbid nothing")
+        if isinstance(self.stop, str):
+            raise InputError(f"stop={self.stop!r} is one text, where several can be; write stop=({self.stop!r},)")
         if "" in self.stop:
             raise InputError("stop has an empty text, which is everywhere; leave it out")
+        if isinstance(self.eos, int):
+            raise InputError(f"eos={self.eos} is one id, where several can be; write eos=({self.eos},)")
         for name, ids in (("eos", self.eos or ()), ("start", () if self.start is None else (self.start,))):
             if any(one < 0 for one in ids):
                 raise InputError(f"{name}={list(ids)} must be ids, from 0 on")

@@ -71,7 +71,7 @@ class Growing:
             return "eos"
         if self.config.stop and stop_at(self._whole(ids), self.config.stop) >= 0:
             return "stop"
-        return "length" if length == self.config.max_new_tokens else None
+        return "length" if length >= self.config.max_new_tokens else None
 
     def finish(self, ids: list[int], sum: float, ended: Ended) -> None:
         """Take a whole text that has ended."""

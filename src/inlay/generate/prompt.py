@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import index
 from typing import TYPE_CHECKING
 
 from inlay.batch import Batch
@@ -56,11 +57,15 @@ def from_ids(
         raise InputError("there is no prompt; give one at least")
     if config.stop and tokenizer is None:
         raise InputError(f"stop={list(config.stop)} needs a tokenizer, which knows the text of the tokens; give one")
-    eos = _roles(tokenizer, "eos", "sep")[:1] if config.eos is None else config.eos
+    eos = _roles(tokenizer, "eos", "sep")[:1] if config.eos is None else tuple(dict.fromkeys(config.eos))
     for name, ids in (("eos", eos), ("start", () if config.start is None else (config.start,))):
         if any(one >= model.config.vocab_size for one in ids):
             raise InputError(f"{name}={list(ids)} must be below the model's vocabulary of {model.config.vocab_size}")
-    lists = [list(map(int, one)) for one in prompts]
+    if config.min_new_tokens and len(eos) == model.config.vocab_size:
+        raise InputError(
+            f"min_new_tokens={config.min_new_tokens} forbids every token, since each is in eos; set it to 0"
+        )
+    lists = [_ids(one, number) for number, one in enumerate(prompts)]
     sources = None
     if model.encoder is None:
         lists = [one or [_start(config, tokenizer, number)] for number, one in enumerate(lists)]
@@ -75,6 +80,14 @@ def from_ids(
 def _lists(batch: Batch) -> list[list[int]]:
     ids = batch.ids.tolist()
     return [ids[start : start + length] for start, length in zip(batch.starts, batch.lengths, strict=True)]
+
+
+def _ids(prompt: Sequence[int], number: int) -> list[int]:
+    try:
+        return [index(one) for one in prompt]
+    except TypeError:
+        shown = f"{str(prompt)[:40]!r}" if isinstance(prompt, str) else str(prompt)[:40]
+        raise InputError(f"prompt {number} is {shown}, and must be a list of ids; `generate` takes texts") from None
 
 
 def _open(ids: list[int], bare: list[int]) -> list[int]:
@@ -116,7 +129,8 @@ def _check_room(most: int | None, prompts: list[list[int]], sources: list[list[i
         longest = max(lengths, default=0)
         place = f"{kind} {lengths.index(longest)} of {longest:,} tokens" if longest else ""
         if longest > most:
-            raise InputError(f"{place} is longer than the model's {most:,} positions; cut it to {most - more:,} tokens")
+            way = f"cut it to {most - more:,} tokens" if more < most else f"cut it, and max_new_tokens={new:,} too"
+            raise InputError(f"{place} is longer than the model's {most:,} positions; {way}")
         if longest + more > most:
             raise InputError(
                 f"{place} and max_new_tokens={new:,} do not fit into the model's {most:,} positions; "
