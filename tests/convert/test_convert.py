@@ -95,6 +95,16 @@ def test_an_architecture_of_one_s_own_is_kept_in_our_layout_to_the_last_setting(
     assert read_json(tmp_path / "x" / "config.json")["model_type"] == "inlay"
 
 
+@pytest.mark.parametrize("name", [name for name in TINY if TINY[name].family in FAMILIES and "t5" not in name])
+def test_a_language_head_with_a_table_of_its_own_comes_back(name: str, tmp_path: Path) -> None:
+    heads = tuple(replace(head, tied=False) if isinstance(head, LanguageHead) else head for head in TINY[name].heads)
+    model = replace(TINY[name], heads=heads).build(seed=5)
+    for number, parameter in enumerate(model.parameters()):
+        torch.nn.init.constant_(parameter, number)  # zero biases would be taken for one another
+    save_model(model, tmp_path / "x")
+    equal(load_model(tmp_path / "x"), model)
+
+
 @pytest.mark.parametrize("token", [CharacterMean(), CharacterCNN(filters=2)], ids=lambda token: type(token).__name__)
 def test_a_table_read_from_characters_is_kept_with_their_spelling(
     token: CharacterMean | CharacterCNN, tokenizer: Tokenizer, tmp_path: Path

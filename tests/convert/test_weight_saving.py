@@ -46,8 +46,9 @@ CASES = pytest.mark.parametrize(
 
 
 @CASES
+@pytest.mark.parametrize("n", [5, 7])  # as many shards as come after, and more
 def test_a_fault_at_any_step_leaves_old_or_new(
-    before: float | None, after: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    n: int, before: float | None, after: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = ["fsync", "replace", "chmod", "unlink"]
     monkeypatch.setattr(os, "fsync", lambda _: None)  # slow, and no power is lost here
@@ -55,7 +56,7 @@ def test_a_fault_at_any_step_leaves_old_or_new(
     for fatal in range(100):
         folder = tmp_path / str(fatal)
         if before is not None:
-            weights.write(some(1, 7), folder, shard_mb=before)
+            weights.write(some(1, n), folder, shard_mb=before)
         done = 0
 
         def step(name: str, fatal: int = fatal) -> Callable[..., Any]:
