@@ -53,7 +53,7 @@ def generate(
         float | None, typer.Option(metavar="X", show_default="1", help="Of beams: larger favours longer texts.")
     ] = None,
     repetition_penalty: Annotated[
-        float, typer.Option(metavar="X", help="Above 1, tokens that stood already are less likely.")
+        float, typer.Option(metavar="X", help="Above 1, tokens that are there already become less likely.")
     ] = 1.0,
     no_repeat: Annotated[
         int, typer.Option(metavar="N", help="No N tokens in a row come twice; 0 forbids nothing.")
