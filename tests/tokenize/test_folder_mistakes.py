@@ -49,13 +49,13 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a negative id": ({**BPE, "vocab.json": LETTERS | {"</s>": -1}}, "vocab.json: '</s>' has id -1"),
     "a huge id": ({**BPE, "vocab.json": LETTERS | {"</s>": 1 << 40}}, "vocab.json: '</s>' has id 1099511627776"),
-    "an id beyond every number": ({**BPE, "vocab.json": '{"a": 1e999}'}, "vocab.json: 'a' has id inf"),
+    "an id beyond every number": ({**BPE, "vocab.json": '{"a": 1e999}'}, "vocab.json: not JSON .*too large a number"),
     "an id with 5,000 digits": ({**BPE, "vocab.json": '{"a": ' + "9" * 5000 + "}"}, "vocab.json: not JSON"),
     "an id that is a text": ({**BPE, "vocab.json": LETTERS | {"</s>": "4"}}, "vocab.json: '</s>' has id 4, but"),
     "an id that is a truth": ({**BPE, "vocab.json": LETTERS | {"b": True}}, "vocab.json: 'b' has id True"),
     "one id for two": ({**BPE, "vocab.json": LETTERS | {"</s>": 3}}, "vocab.json: two tokens have one id"),
-    "a key twice": ({**BPE, "vocab.json": '{"a": 0, "a": 1}'}, "vocab.json: 'a' is there twice"),
-    "a surrogate": ({**BPE, "vocab.json": r'{"\ud800": 0}'}, "vocab.json: .* is no text that UTF-8 can hold"),
+    "a key twice": ({**BPE, "vocab.json": '{"a": 0, "a": 1}'}, "vocab.json: not JSON .*'a' stands twice"),
+    "a surrogate": ({**BPE, "vocab.json": r'{"\ud800": 0}'}, "vocab.json: not JSON .*surrogates"),
     "a list": ({**BPE, "vocab.json": ["a"]}, "vocab.json: must be a table, and is a list"),
     "no JSON": ({**BPE, "vocab.json": "{"}, "vocab.json: not JSON"),
     "deep nesting": ({**BPE, "vocab.json": "[" * 100_000}, "vocab.json: not JSON"),
@@ -96,7 +96,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "a length of nothing": ({**BERT, "tokenizer_config.json": {"model_max_length": 0}}, "model_max_length is '0'"),
     "a length that is no number": (
         {**BERT, "tokenizer_config.json": '{"model_max_length": NaN}'},
-        "max_length is 'nan'",
+        "tokenizer_config.json: not JSON .*NaN is no number",
     ),
     "inputs that are a text": (
         {**BERT, "tokenizer_config.json": {"model_input_names": "ids"}},
@@ -108,7 +108,10 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
         {**BERT, "special_tokens_map.json": {"sep_token": ""}},
         "must be a token that is not empty",
     ),
-    "a role that is a surrogate": ({**BERT, "special_tokens_map.json": r'{"sep_token": "\udc00"}'}, "sep_token is"),
+    "a role that is a surrogate": (
+        {**BERT, "special_tokens_map.json": r'{"sep_token": "\udc00"}'},
+        "not JSON .*surrogates",
+    ),
     "no sep at all": ({**BERT, "tokenizer_config.json": {"sep_token": None}}, "a BERT tokenizer needs a sep token"),
     "a flag that is a number": (
         {**BERT, "special_tokens_map.json": {"sep_token": {"content": "x", "lstrip": 1}}},

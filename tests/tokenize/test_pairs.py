@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from inlay.errors import InputError
-from inlay.tokenize.kinds import ByteBPE, WordPiece
+from inlay.tokenize.kinds import ByteBPE, Bytes, WordPiece
 from inlay.tokenize.tokenizer import Tokenizer
 
 TEXTS = ["the cat sat on the mat", "walking", "", "数字 3.14 and more of the cats were sitting"]
@@ -116,3 +116,11 @@ def test_a_tokenizer_without_a_frame_still_tells_the_two_apart() -> None:
 def test_surrogates_of_both_texts_are_read_as_the_replacement_sign(tokenizer: Tokenizer) -> None:
     broken, sound = tokenizer.encode(["\ud800"], ["a \udfff"]), tokenizer.encode(["\ufffd"], ["a \ufffd"])
     assert broken.ids.tolist() == sound.ids.tolist()
+
+
+@pytest.mark.parametrize("wrong", [None, 3, b"a", ["a"]])
+def test_what_is_no_text_is_told_with_its_number(wrong: object) -> None:
+    tokenizer = Tokenizer.train(["a b"], Bytes())
+    for texts, pairs in ((["a", wrong], None), (["a", "b"], ["a", wrong])):
+        with pytest.raises(InputError, match="text 1 is .* of type .*, and must be text"):
+            tokenizer.encode(texts, pairs)  # type: ignore[arg-type]

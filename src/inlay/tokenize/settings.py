@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from inlay.errors import InputError
-from inlay.tokenize.engine import readable
 from inlay.tokenize.vocabulary import table_of
 
 ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
@@ -121,7 +120,7 @@ def _table(path: Path) -> dict[str, Any]:
 
 def _text(table: dict[str, Any], key: str, place: Path) -> str | None:
     value = table.get(key)
-    if value is not None and (not isinstance(value, str) or readable(value) != value):
+    if value is not None and not isinstance(value, str):
         raise InputError(f"{place}: {key} is {str(value)[:40]!r}, and must be a name")
     return value
 
@@ -188,7 +187,7 @@ def _extra(table: dict[str, Any], place: Path) -> tuple[Special, ...] | None:
 def _special(value: Any, place: str, *, special: bool | None = None) -> Special:
     told = value if isinstance(value, dict) else {"content": value}
     content = told.get("content")
-    if not isinstance(content, str) or not content or readable(content) != content:
+    if not isinstance(content, str) or not content:
         raise InputError(f"{place} is {str(value)[:60]!r}, and must be a token that is not empty")
     wrong = next((name for name in _FLAGS if not isinstance(told.get(name, False), bool)), None)
     if wrong:

@@ -227,9 +227,9 @@ def _blocks(texts: Sequence[str], pairs: Sequence[str] | None) -> Iterator[list[
     held = 0
     for row, text in enumerate(texts):
         if pairs is None:
-            block.append(border.readable(text))
+            block.append(_readable(text, row))
         else:
-            block.append((border.readable(text), border.readable(pairs[row])))
+            block.append((_readable(text, row), _readable(pairs[row], row)))
             held += len(pairs[row])
         held += len(text)
         if held >= _BLOCK_CHARACTERS or len(block) >= _BLOCK_TEXTS:
@@ -237,6 +237,12 @@ def _blocks(texts: Sequence[str], pairs: Sequence[str] | None) -> Iterator[list[
             block, held = [], 0
     if block:
         yield block
+
+
+def _readable(text: str, row: int) -> str:
+    if not isinstance(text, str):
+        raise InputError(f"text {row} is {str(text)[:40]} of type {type(text).__name__}, and must be text")
+    return border.readable(text)
 
 
 def _kept(sides: Sequence[int | None], room: int) -> list[bool]:

@@ -1,30 +1,16 @@
 """Vocabularies in plain files: `vocab.txt` of WordPiece, `vocab.json` with `merges.txt` of byte-level BPE."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from inlay.errors import InputError
-from inlay.tokenize.engine import readable, text_of
+from inlay.files import parse_json
+from inlay.tokenize.engine import text_of
 
 
 def table_of(path: Path) -> dict[str, Any]:
-    """The JSON table in a file; a key that is there twice is an InputError, as one of the two would be lost."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        table: dict[str, Any] = {}
-        for name, value in pairs:
-            if name in table:
-                raise InputError(f"{path}: {name[:40]!r} is there twice; the file is damaged")
-            table[name] = value
-        return table
-
-    try:
-        tree = json.loads(text_of(path), object_pairs_hook=unique)
-    except InputError:
-        raise
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON ({error}); the file is damaged or of another kind") from None
+    """The JSON table in a file, by the rules of `parse_json`: each key once, and finite numbers."""
+    tree = parse_json(text_of(path).encode(), path)
     if not isinstance(tree, dict):
         raise InputError(f"{path}: must be a table, and is a {type(tree).__name__}; the file is of another kind")
     return tree
@@ -70,8 +56,6 @@ def byte_pairs(vocabulary: Path, merges: Path) -> tuple[dict[str, int], list[tup
 def _numbered(path: Path) -> dict[str, int]:
     tokens = table_of(path)
     for token, number in tokens.items():
-        if readable(token) != token:
-            raise InputError(f"{path}: {token[:40]!r} is no text that UTF-8 can hold; the file is damaged")
         if type(number) is not int or not 0 <= number < len(tokens):
             raise InputError(
                 f"{path}: {token[:40]!r} has id {str(number)[:40]}, "
