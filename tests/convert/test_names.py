@@ -34,6 +34,7 @@ def test_a_form_undoes_itself(form: Form, n: int, ours: tuple[int, ...], theirs:
     parts = form.split(tensor, n)
     assert [tuple(part.shape) for part in parts] == [theirs] * n
     assert torch.equal(form.join(parts), tensor)
+    assert len({part.data_ptr() for part in parts}) == n, "a file holds each memory once"
     assert [part.shape for part in form.split(tensor.to("meta"), n)] == [part.shape for part in parts]
 
 
