@@ -1,6 +1,7 @@
 """The model's borders: what it refuses, and how texts, targets and sources find each other."""
 
 import re
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -19,6 +20,7 @@ from inlay.model.packed import Layout
 from inlay.model.position import Learned, Sinusoidal
 from inlay.model.prune import prune
 from inlay.model.relative import Alibi, Rotary, Shaw, T5Buckets, XLRelative
+from inlay.model.sight import self_groups, view
 from inlay.model.stack import Dropout, Local, Stack
 
 STACK = Stack(n_layers=2, d_model=16, n_heads=4, d_ffn=24)
@@ -207,6 +209,13 @@ def test_the_token_table_learns_when_the_config_says(frozen: str | int, learns: 
         assert (model.input.token.weight.grad is not None) == any(learns[: step + 1])
 
 
+def test_the_row_of_the_padding_stays_zero_and_learns_nothing() -> None:
+    model = replace(ENCODER, input=replace(ENCODER.input, token=Table(padding=6))).build()
+    model(TEXTS).square().sum().backward()  # which holds a 6
+    for row in (model.input.token.weight[6], model.input.token.weight.grad[6]):
+        assert not row.any()
+
+
 RELATIVES = [None, Rotary(), T5Buckets(), XLRelative(), Shaw(max_distance=4), Alibi()]
 
 
@@ -363,7 +372,21 @@ def test_whole_branches_are_dropped_by_text_and_made_up_for() -> None:
     config = replace(ENCODER, encoder=replace(STACK, dropout=Dropout(hidden=0, attention=0, path=0.5), n_layers=1))
     model = replace(config, input=replace(config.input, dropout=0)).build().train()
     torch.manual_seed(0)
-    same = Batch.of([[3, 4, 5]] * 64)
-    found = model(same).detach().reshape(64, 3, 16)
-    kinds = {tuple(x.flatten().tolist()) for x in found.round(decimals=4)}
-    assert 2 <= len(kinds) <= 4  # two branches, each there or not, for a text as a whole
+    same = Batch.of([[3, 4, 5]] * 400)
+    found = model(same).detach().reshape(400, 3, 16)
+    kinds = Counter(tuple(x.flatten().tolist()) for x in found.round(decimals=4))
+    assert len(kinds) == 4  # two branches, each there or not, for a text as a whole
+    assert all(70 <= n <= 130 for n in kinds.values())
+
+
+@torch.no_grad()
+def test_a_branch_that_stays_counts_for_those_that_are_dropped() -> None:
+    stack = replace(STACK, n_layers=1, norm_first=True, dropout=Dropout(hidden=0, attention=0, path=0.75))
+    block, layout = stack.build().double().block(0), Layout([1] * 50)
+    torch.manual_seed(0)
+    torch.nn.init.zeros_(block.ffn.down.weight), torch.nn.init.zeros_(block.ffn.down.bias)
+    x, seen = torch.linspace(-1, 2, 16).double().expand(50, 16), view(layout, layout, self_groups(layout))
+    branch = block.eval()(x, seen) - x
+    share = (block.train()(x, seen) - x) / branch
+    whole = share.mean(1).round(decimals=2)
+    assert set(whole.tolist()) == {0.0, 4.0}
