@@ -390,3 +390,8 @@ def test_a_branch_that_stays_counts_for_those_that_are_dropped() -> None:
     share = (block.train()(x, seen) - x) / branch
     whole = share.mean(1).round(decimals=2)
     assert set(whole.tolist()) == {0.0, 4.0}
+
+
+def test_neighbouring_layers_share_a_block() -> None:
+    stack = replace(STACK, n_layers=5, n_unique=2).build()
+    assert [list(stack.blocks).index(block) for _, block, _, _ in stack.layers()] == [0, 0, 0, 1, 1]
