@@ -133,7 +133,7 @@ def _sizes(family: str, say: Words) -> str:
         if paper(name) is PAPERS[family]:
             layers = " + ".join(str(stack.n_layers) for stack in (config.encoder, config.decoder) if stack)
             stack = _stack(config)
-            sizes = (stack.d_model, stack.n_heads, stack.d_head, stack.d_ffn, config.d_embed, config.vocab_size)
+            sizes = (stack.d_model, stack.n_heads, stack.d_key, stack.d_ffn, config.d_embed, config.vocab_size)
             lines.append(_row([f"`{name}`", layers, *(f"{size:,}" for size in sizes), f"{_parameters(name):,}"]))
     return "\n".join(lines)
 

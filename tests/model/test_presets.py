@@ -150,10 +150,14 @@ def test_stack_is_as_large_as_the_reference_librarys_own_with_as_many_heads(name
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_size_divides_its_rows_among_its_heads(name: str) -> None:
-    """d_head is computed once: a copy at another size that kept it would be another architecture."""
+    """And so does a copy at another width: a head's own is worked out from it, but where a paper says otherwise."""
     config = preset(name)
     for stack in (config.encoder, config.decoder):
-        assert stack is None or stack.d_head * stack.n_heads == stack.d_model or config.family == "t5"
+        if stack is not None and not stack.d_head:
+            assert stack.d_key * stack.n_heads == stack.d_model
+            assert replace(stack, d_model=2 * stack.d_model).d_key == 2 * stack.d_key
+            assert replace(stack, d_head=stack.d_key) == stack
+        assert stack is None or not stack.d_head or config.family == "t5"
 
 
 @pytest.mark.parametrize("name", [name for name in PRESETS if "tiny" in name])

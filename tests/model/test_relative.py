@@ -22,7 +22,7 @@ class Sizes:
 
     d_model: int = 24
     n_heads: int = 3
-    d_head: int = 8
+    d_key: int = 8
     causal: bool = False
     scale_scores: bool = True
 
@@ -52,7 +52,7 @@ def build(scheme: RelativeScheme, stack: Sizes | None = None) -> Relative:
 def heads(t: int, seed: int = 0, b: int = 2, sizes: Sizes | None = None) -> Tensor:
     """(b, H, t, K)."""
     sizes = sizes or Sizes()
-    return torch.randn(b, sizes.n_heads, t, sizes.d_head, generator=torch.Generator().manual_seed(seed))
+    return torch.randn(b, sizes.n_heads, t, sizes.d_key, generator=torch.Generator().manual_seed(seed))
 
 
 def segments(t: int, seed: int) -> Tensor:
@@ -70,7 +70,7 @@ def scores(module: Relative, q: Tensor, k: Tensor, at: At) -> Tensor:
 
     q, k = turned(q, at.q), turned(k, at.k)
     bias = module.bias(q, k, at) if module.content else module.bias(None, None, at)
-    plain = q @ k.transpose(-1, -2) * sizes.d_head**-0.5
+    plain = q @ k.transpose(-1, -2) * sizes.d_key**-0.5
     return plain if bias is None else plain + bias
 
 

@@ -12,7 +12,7 @@ PLACES = torch.arange(40).roll(7) * 13
 
 
 def build(scheme: Rotary, d_head: int = 8) -> Relative:
-    return scheme.build(SimpleNamespace(d_model=24, n_heads=3, d_head=d_head, causal=False, scale_scores=True))
+    return scheme.build(SimpleNamespace(d_model=24, n_heads=3, d_key=d_head, causal=False, scale_scores=True))
 
 
 def rows(d_head: int = 8) -> Tensor:

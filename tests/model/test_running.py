@@ -150,7 +150,7 @@ def test_a_head_masked_out_is_a_head_whose_way_out_is_zero(name: str) -> None:
     mask[:, 1] = 0  # in all layers, since they may share their block
     masked = model(batch, target, head_mask=mask)
     for block in stack.blocks:
-        block.attention.out.weight[:, shape.d_head : 2 * shape.d_head] = 0
+        block.attention.out.weight[:, shape.d_key : 2 * shape.d_key] = 0
     torch.testing.assert_close(masked, model(batch, target), atol=1e-12, rtol=0)
     assert not torch.allclose(masked, whole, atol=1e-3)
 

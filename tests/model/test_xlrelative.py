@@ -13,7 +13,7 @@ N_HEADS, D_HEAD, D_MODEL, B = 2, 4, 8, 2
 
 
 def build(*, scale_scores: bool = True) -> XLBias:
-    stack = SimpleNamespace(d_model=D_MODEL, n_heads=N_HEADS, d_head=D_HEAD, causal=False, scale_scores=scale_scores)
+    stack = SimpleNamespace(d_model=D_MODEL, n_heads=N_HEADS, d_key=D_HEAD, causal=False, scale_scores=scale_scores)
     module, generator = XLRelative().build(stack), torch.Generator().manual_seed(1)
     for parameter in module.parameters():
         torch.nn.init.normal_(parameter, generator=generator)

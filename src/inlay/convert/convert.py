@@ -249,7 +249,7 @@ def _check_size(config: ModelConfig, weights: files.Weights, folder: Path) -> No
     if (blocks := sum(stack.n_blocks for stack in stacks)) > len(weights):
         raise InputError(f"{folder}: {CONFIG} has {blocks} layers, but there are {len(weights)} tensors in all; {ELSE}")
     rows = (config.vocab_size, config.d_embed, config.input.n_segments)
-    widest = max(*rows, *(max(s.d_model, s.d_ffn, s.n_heads * s.d_head) for s in stacks))
+    widest = max(*rows, *(max(s.d_model, s.d_ffn, s.n_heads * s.d_key) for s in stacks))
     if widest > _MOST:
         raise InputError(f"{folder}: {CONFIG} has a size of {widest}, beyond all models; {ELSE}")
 

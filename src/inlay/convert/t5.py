@@ -110,7 +110,7 @@ def write(config: ModelConfig) -> dict[str, Any]:
     return {
         "vocab_size": config.input.vocab_size,
         "d_model": stack.d_model,
-        "d_kv": stack.d_head,
+        "d_kv": stack.d_key,
         "d_ff": stack.d_ffn,
         "num_layers": stack.n_layers,
         "num_decoder_layers": (config.decoder or stack).n_layers,

@@ -101,7 +101,7 @@ def write(config: ModelConfig) -> dict[str, Any]:
         "d_model": stack.d_model,
         "n_layer": stack.n_layers,
         "n_head": stack.n_heads,
-        "d_head": stack.d_head,
+        "d_head": stack.d_key,
         "d_inner": stack.d_ffn,
         "ff_activation": bert.their_activation(stack.activation),
         "layer_norm_eps": stack.norm.eps,

@@ -144,7 +144,7 @@ def _xl(axes: Any) -> None:
 
 
 def _stack(n_heads: int = 1) -> Any:
-    return SimpleNamespace(d_model=_D * n_heads, n_heads=n_heads, d_head=_D, causal=False, scale_scores=True)
+    return SimpleNamespace(d_model=_D * n_heads, n_heads=n_heads, d_key=_D, causal=False, scale_scores=True)
 
 
 def _figure(rows: int, columns: int, inches: tuple[float, float], title: str, note: str) -> tuple[Any, Sequence[Any]]:

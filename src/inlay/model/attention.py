@@ -31,9 +31,9 @@ class Attention(nn.Module):
         self.kept = kept
         """The numbers of the heads that are left after pruning; None: all."""
         self.n_heads = stack.n_heads if kept is None else len(kept)
-        self.d_head, self.p = stack.d_head, stack.dropout.attention
-        self.scale = stack.d_head**-0.5 if stack.scale_scores else 1.0
-        inner = self.n_heads * stack.d_head
+        self.d_head, self.p = stack.d_key, stack.dropout.attention
+        self.scale = stack.d_key**-0.5 if stack.scale_scores else 1.0
+        inner = self.n_heads * stack.d_key
         self.qkv = Linear(stack.d_model, 3 * inner, bias=stack.attention_bias)
         self.out = Linear(inner, stack.d_model, bias=stack.attention_bias)
 

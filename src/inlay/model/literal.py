@@ -49,8 +49,6 @@ def _leaves(part: Any, place: str = "") -> Iterator[tuple[str, str]]:
 
 def _is_default(part: Any, field: Any) -> bool:
     value = getattr(part, field.name)
-    if field.name == "d_head" and value * getattr(part, "n_heads", 0) == getattr(part, "d_model", -1):
-        return True  # what the stack works out by itself
     if field.default_factory is not MISSING:
         return bool(value == field.default_factory())
     return field.default is not MISSING and bool(value == field.default)

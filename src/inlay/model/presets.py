@@ -27,7 +27,7 @@ def resize(
 ) -> ModelConfig:
     """The same architecture at another size in every stack; `of_input` are fields of the input layer to change."""
     size: dict[str, Any] = {"n_layers": n_layers, "d_model": d_model, "n_heads": n_heads, "d_ffn": d_ffn}
-    size["d_head"] = d_head  # 0 has it computed anew, where a copy would keep the old one
+    size["d_head"] = d_head
     if config.input.scale != 1:
         of_input["scale"] = d_model**0.5
     return replace(

@@ -105,8 +105,8 @@ class ShawBias(Relative):
     def __init__(self, max_distance: int, stack: Sizes) -> None:
         super().__init__()
         self.far = max_distance
-        self.scale = stack.d_head**-0.5 if stack.scale_scores else 1.0
-        self.table = nn.Embedding(2 * max_distance + 1, stack.d_head)
+        self.scale = stack.d_key**-0.5 if stack.scale_scores else 1.0
+        self.table = nn.Embedding(2 * max_distance + 1, stack.d_key)
 
     def bias(self, q: Tensor | None, k: Tensor | None, at: At) -> Tensor:
         """(b, H, T, K), (b, H, S, K) -> (b, H, T, S)."""

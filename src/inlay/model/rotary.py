@@ -33,10 +33,10 @@ class Rotary:
             raise InputError(f"theta={self.theta} must be above 1, so that turns get slower; 10000 is usual")
 
     def build(self, stack: Sizes) -> "RotaryTurn":
-        width = int(stack.d_head * self.fraction)
+        width = int(stack.d_key * self.fraction)
         if width < 2 or width % 2:
             raise InputError(
-                f"fraction={self.fraction} of d_head={stack.d_head} is {width} coordinates, which do not make pairs; "
+                f"fraction={self.fraction} of d_head={stack.d_key} is {width} coordinates, which do not make pairs; "
                 "choose a fraction that leaves an even number"
             )
         return RotaryTurn(self.theta, width)

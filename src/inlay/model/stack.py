@@ -70,7 +70,7 @@ class Stack:
     d_ffn: int
     """Inner width of the feed-forward layer."""
     d_head: int = 0
-    """Numbers of a head; 0 means d_model / n_heads, which is then written here: give 0 again with other sizes."""
+    """Numbers of a head, where they are not d_model / n_heads; 0 stands for that, and follows the sizes."""
     n_unique: int = 0
     """Different blocks, used again in order (1: ALBERT); 0 means n_layers."""
     norm: Norm = field(default_factory=LayerNorm)
@@ -114,7 +114,8 @@ class Stack:
                     f"d_model={self.d_model} is not a multiple of n_heads={self.n_heads}; set d_head, or try "
                     f"n_heads={max(h for h in range(1, min(self.n_heads, 1000)) if not self.d_model % h)}"
                 )
-            object.__setattr__(self, "d_head", self.d_model // self.n_heads)
+        elif self.d_head * self.n_heads == self.d_model:
+            object.__setattr__(self, "d_head", 0)
         activation(self.activation)
         if not 0 <= self.n_unique <= self.n_layers:
             raise InputError(
@@ -129,6 +130,11 @@ class Stack:
                 raise InputError(
                     f"pruned[{block}]={list(heads)} must be some, not all, of heads 0 to {self.n_heads - 1}"
                 )
+
+    @property
+    def d_key(self) -> int:
+        """Numbers of a head."""
+        return self.d_head or self.d_model // self.n_heads
 
     @property
     def n_blocks(self) -> int:
@@ -336,4 +342,6 @@ def _relatives(scheme: RelativeScheme, stack: Stack) -> nn.ModuleList:
     if scheme.shared:
         return nn.ModuleList([scheme.build(stack)])
     gone = [len(heads) for heads in stack.pruned] or [0] * stack.n_blocks
-    return nn.ModuleList(scheme.build(replace(stack, n_heads=stack.n_heads - n, pruned=())) for n in gone)
+    return nn.ModuleList(
+        scheme.build(replace(stack, n_heads=stack.n_heads - n, d_head=stack.d_key, pruned=())) for n in gone
+    )

@@ -36,7 +36,7 @@ class XLBias(Relative):
 
     def __init__(self, stack: Sizes) -> None:
         super().__init__()
-        h, k = stack.n_heads, stack.d_head
+        h, k = stack.n_heads, stack.d_key
         self.d_model = stack.d_model
         self.scale = k**-0.5 if stack.scale_scores else 1.0
         self.r = nn.Linear(stack.d_model, h * k, bias=False)
