@@ -56,7 +56,7 @@ def encode(tool: str, text: str, repeat: int, order: str, model: str) -> Job:
     if order == "long":
         ids = [one for one in ids if len(one) >= 128]
     if model == "base":
-        ids = ids[::4]
+        ids = ids[::8]
     if order == "sorted":
         ids.sort(key=len)
     run, macs, best = _inlay(model) if tool == "inlay" else _transformers(model, ids)
@@ -127,13 +127,13 @@ def _transformers(model: str, ids: Sequence[Sequence[int]]) -> tuple[Run, int, s
         return run
 
     # A part of the texts in their own order, so that padding is as it will be.
-    trial = ids[:: max(1, len(ids) // 160)] if ids == sorted(ids, key=len) else ids[:160]
-    times = {}
+    trial = ids[:: max(1, len(ids) // 128)] if ids == sorted(ids, key=len) else ids[:128]
+    times = dict.fromkeys(SIZES, float("inf"))
     with torch.inference_mode():
-        for size in SIZES:
+        for size in (*SIZES, *SIZES):  # twice, as other work on the machine disturbs one
             with clock() as took:
                 by(size)(trial)
-            times[size] = took["cpu_s"]
+            times[size] = min(times[size], took["cpu_s"])
     best = min(times, key=times.__getitem__)
     return by(best), _macs(built.encoder.parameters()), f"{best} texts"
 
