@@ -21,7 +21,7 @@ import numpy as np
 from side_by_side import Comparison, Job, Row, clock, main, peak_mb
 
 REPEATS = 3
-SIZES = (8, 16, 32, 64, 128)
+SIZES = (4, 8, 16, 32)
 BUDGET = 4096
 GPT2 = {"tiny": (4, 128, 4), "small": (4, 256, 8)}
 """Layers, width and heads of the models that generate."""
@@ -40,7 +40,7 @@ def documentation(path: Path, quick: bool) -> int:
     from inlay.tokenize.tokenizer import Tokenizer
 
     texts = [part for text in Corpus("python-docs").texts() for part in text.split("\n\n") if len(part) > 3]
-    chosen = np.random.default_rng(0).permutation(len(texts))[: 200 if quick else 800]
+    chosen = np.random.default_rng(0).permutation(len(texts))[: 200 if quick else 400]
     batch = Tokenizer.load(minilm()).encode([texts[i] for i in chosen], max_length=256, specials=True)
     ids = np.split(batch.ids, np.cumsum(batch.lengths)[:-1])
     path.write_text("".join(" ".join(map(str, one)) + "\n" for one in ids))
@@ -127,7 +127,7 @@ def _transformers(model: str, ids: Sequence[Sequence[int]]) -> tuple[Run, int, s
         return run
 
     # A part of the texts in their own order, so that padding is as it will be.
-    trial = ids[:: max(1, len(ids) // 128)] if ids == sorted(ids, key=len) else ids[:128]
+    trial = ids[:: max(1, len(ids) // 64)] if ids == sorted(ids, key=len) else ids[:64]
     times = dict.fromkeys(SIZES, float("inf"))
     with torch.inference_mode():
         for size in (*SIZES, *SIZES):  # twice, as other work on the machine disturbs one
