@@ -158,6 +158,11 @@ def test_every_test_file_stands_in_a_room_that_exists() -> None:
         assert first.endswith(".py") or (SOURCE / first).is_dir(), f"{first} is no room of the house"
 
 
+def test_no_two_test_files_share_a_name() -> None:
+    names = [file.name for file in (ROOT / "tests").rglob("*.py")]
+    assert sorted(set(names) - {"conftest.py"}) == sorted(name for name in names if name != "conftest.py")
+
+
 def test_no_file_names_a_host_of_a_package_registry() -> None:
     hosts = re.compile(r"pypi\.org|pythonhosted\.org|anaconda\.(org|com)|index-url", re.IGNORECASE)
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
