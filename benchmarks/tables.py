@@ -200,10 +200,26 @@ def lookup() -> str:
     return _beside("lookup", {"inlay": "inlay", "gensim": "gensim"}, rows)
 
 
+def forward() -> str:
+    """The encoder's forward pass and generation, beside transformers."""
+    rows = {}
+    for part, name in (("sorted", "by length"), ("mixed", "as they come"), ("long", "128 tokens and more")):
+        rows[f"{part}: CPU s"] = f"MiniLM, texts {name}, CPU s"
+        rows[f"{part}: padding"] = "– padding, share of all rows"
+        rows[f"{part}: peak_mb"] = "– peak memory, MB"
+    rows["base: CPU s"] = "BERT-base's size, texts as they come, CPU s"
+    for size, label in (("tiny", "4 × 128"), ("small", "4 × 256")):
+        for prompts, some in ((1, "one prompt"), (8, "8 prompts")):
+            rows[f"generate: {size}, {prompts} texts, ms a token"] = f"GPT-2 {label}, {some}, ms a token"
+        rows[f"beam: {size}, 4 texts, ms a token"] = f"GPT-2 {label}, 4 prompts, 4 beams, ms a token"
+    return _beside("forward", {"inlay": "inlay", "transformers": "transformers"}, rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     table.__name__: table
     for table in (
         retrieval, summary, word2vec, word2vec_costs, word2vec_quality, fasttext, glove, classifier, peers, lookup,
+        forward,
     )
 }  # fmt: skip
 
