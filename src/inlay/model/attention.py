@@ -68,17 +68,14 @@ class Attention(nn.Module):
     def source(self, x: Tensor, view: View, cache: LayerCache) -> Tensor:
         """(N, D) -> (N, D): cross-attention whose keys and values are in the cache."""
         assert cache.source is not None
-        width, (group,), (sight,) = self.n_heads * self.d_head, view.groups, view.sights
-        q = product(x, self.qkv.weight[:width], None if self.qkv.bias is None else self.qkv.bias[:width])
-        gq = group.queries.take(q.unflatten(-1, (self.n_heads, self.d_head))).transpose(1, 2)
+        (group,), (sight,) = view.groups, view.sights
+        gq = group.queries.take(self._queries(x)).transpose(1, 2)
         y = self._attend(gq, *cache.source, sight, None)
         return self.out(group.queries.rows(y.transpose(1, 2)).flatten(1))
 
     def keys_values(self, context: Tensor, side: Side) -> tuple[Tensor, Tensor]:
         """(M, D) -> keys and values of all texts as rectangles (B, H, S, K), for the cache."""
-        width = self.n_heads * self.d_head
-        kv = product(context, self.qkv.weight[width:], None if self.qkv.bias is None else self.qkv.bias[width:])
-        k, v = kv.unflatten(-1, (2, self.n_heads, self.d_head)).unbind(1)
+        k, v = self._pairs(context)
         return side.take(k).transpose(1, 2).contiguous(), side.take(v).transpose(1, 2).contiguous()
 
     def weights(self, x: Tensor, view: View, relative: Relative | None = None, context: Tensor | None = None) -> list:
@@ -101,12 +98,20 @@ class Attention(nn.Module):
         if context is None:
             q, k, v = self.qkv(x).view(-1, 3, self.n_heads, self.d_head).unbind(1)
             return q, k, v
-        width = self.n_heads * self.d_head
-        weight, bias = self.qkv.weight, self.qkv.bias
-        q = product(x, weight[:width], None if bias is None else bias[:width])
-        kv = product(context, weight[width:], None if bias is None else bias[width:])
+        return self._queries(x), *self._pairs(context)
+
+    def _queries(self, x: Tensor) -> Tensor:
+        """(N, D) -> (N, H, K)."""
+        width, bias = self.n_heads * self.d_head, self.qkv.bias
+        q = product(x, self.qkv.weight[:width], None if bias is None else bias[:width])
+        return q.unflatten(-1, (self.n_heads, self.d_head))
+
+    def _pairs(self, context: Tensor) -> tuple[Tensor, Tensor]:
+        """(M, D) -> keys and values (M, H, K)."""
+        width, bias = self.n_heads * self.d_head, self.qkv.bias
+        kv = product(context, self.qkv.weight[width:], None if bias is None else bias[width:])
         k, v = kv.unflatten(-1, (2, self.n_heads, self.d_head)).unbind(1)
-        return q.unflatten(-1, (self.n_heads, self.d_head)), k, v
+        return k, v
 
     def _bias(self, q: Tensor, k: Tensor, group: Group, sight: Sight, relative: Relative | None) -> Tensor | None:
         if relative is None:
