@@ -26,7 +26,8 @@ def member(folder: str | Path, name: str) -> Path:
     if not _is_blob(folder, path):
         contained(folder, name)
     if not path.is_file():
-        raise InputError(f"{path}: no such file" + ("" if folder.is_dir() else f"; {folder} is no folder"))
+        why = "a model folder has one" if folder.is_dir() else f"{folder} is no folder"
+        raise InputError(f"{path.absolute()}: no such file; {why}")
     return path
 
 
