@@ -29,6 +29,8 @@ class Batch:
     """(N,) which part of its text a token belongs to (0 the first, 1 the second of a pair); None: one part each."""
     labels: NDArray[np.int64] | None = None
     """What is to be predicted: (N,) for each token or (B,) for each text; the objective says which."""
+    words: NDArray[np.bool_] | None = None
+    """(N,) True where a token begins a word; None: nobody has looked, and a tokenizer's marks must tell."""
 
     def __post_init__(self) -> None:
         if self.lengths.min(initial=0) < 0:
@@ -39,6 +41,8 @@ class Batch:
             raise InputError(f"cut has {len(self.cut)} numbers for {len(self.lengths)} texts; give one for each")
         if self.segments is not None and len(self.segments) != len(self.ids):
             raise InputError(f"{len(self.segments)} segments for {len(self.ids)} ids; give one for each")
+        if self.words is not None and len(self.words) != len(self.ids):
+            raise InputError(f"{len(self.words)} word marks for {len(self.ids)} ids; give one for each")
         if self.labels is not None and len(self.labels) not in (len(self.ids), len(self.lengths)):
             raise InputError(f"{len(self.labels)} labels for {len(self.ids)} ids of {len(self.lengths)} texts")
 

@@ -1,0 +1,61 @@
+"""Causal language modelling: each token is told from those before it. Radford et al. 2019 (GPT-2)."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor
+
+from inlay.batch import Batch
+from inlay.errors import InputError
+from inlay.model.model import Model, ModelConfig
+from inlay.objective.language import need_head, on, token_nll
+from inlay.objective.objective import Objective
+
+if TYPE_CHECKING:
+    from inlay.tokenize.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class CausalLM:
+    """P(w₁…wₙ) = Π P(wᵢ | w₁…wᵢ₋₁): the mean error of every token but the first of its text."""
+
+    def build(self, model: ModelConfig, tokenizer: "Tokenizer", *, seed: int = 0) -> "CausalObjective":
+        """The module; InputError for a model that sees what it must tell."""
+        need_head(model, "language", "CausalLM")
+        if model.encoder is not None or model.decoder is None or not model.decoder.causal:
+            raise InputError(
+                f"CausalLM predicts the next token, which {model.family or 'this model'} sees; "
+                "take MaskedLM for an encoder, SpanCorruption or Denoise for an encoder with a decoder"
+            )
+        return CausalObjective()
+
+
+@dataclass(frozen=True, eq=False)
+class CausalExample:
+    """Texts whose next tokens are asked for."""
+
+    batch: Batch
+    at: np.ndarray
+    """(M,) the rows that have a next token."""
+    labels: np.ndarray
+    """(M,) that token."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return {"nll": len(self.at)}
+
+
+class CausalObjective(Objective):
+    """Every row tells the token after it."""
+
+    def draw(self, batch: Batch, rng: np.random.Generator) -> CausalExample:
+        follows = np.ones(len(batch.ids), bool)
+        follows[batch.starts[batch.lengths > 0]] = False  # the first token of a text follows nothing
+        labelled = np.flatnonzero(follows)
+        return CausalExample(batch, labelled - 1, batch.ids[labelled])
+
+    def terms(self, model: Model, example: CausalExample) -> dict[str, Tensor]:  # type: ignore[override]
+        packed = model.pack(example.batch)
+        rows = model(packed)
+        return {"nll": token_nll(model, rows[on(model, example.at)], on(model, example.labels), packed.layout)}

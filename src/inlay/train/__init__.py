@@ -1,0 +1,1 @@
+"""Training: one loop for every model and objective, that can be stopped anywhere and goes on bit for bit."""
