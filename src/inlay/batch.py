@@ -77,6 +77,11 @@ class Batch:
         return len(self.lengths)
 
     @property
+    def n_tokens(self) -> int:
+        """Tokens of all texts."""
+        return len(self.ids)
+
+    @property
     def starts(self) -> NDArray[np.int64]:
         """(B,) where each text begins in `ids`."""
         return np.cumsum(self.lengths) - self.lengths

@@ -29,6 +29,9 @@ class Objective(nn.Module):
     weights: Mapping[str, float] = {}
     """What a term's mean is multiplied by in the loss; 1 where nothing is said, 0 for a figure that is only shown."""
 
+    def bind(self, model: Model) -> None:  # noqa: B027 - most objectives have nothing to do here
+        """Called once before training, for an objective that shares parts with the model that it trains."""
+
     def draw(self, batch: Batch, rng: np.random.Generator) -> Example:
         """What is asked of this batch; the same generator state gives the same questions."""
         raise AssertionError("each objective says what it asks")

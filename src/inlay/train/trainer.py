@@ -1,0 +1,287 @@
+"""The loop. It knows a model, an objective and batches; it has never heard of BERT.
+
+    for step in Trainer(model, objective, batches, TrainConfig(steps=1000)):
+        print(step.number, step.figures["loss"])
+
+The body of that loop is the callback system, and `break` is early stopping. The trainer owns what is the same for every
+run: accumulation, clipping, precision, the step size, means over all that is predicted on all machines, and the check
+that the loss is finite. Step s reads the micro-batches M·s … M·s + M - 1, and all that is random in micro-batch m
+follows from (seed, m): where a run stands is one number.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from inlay.errors import InputError
+from inlay.model.model import Model
+from inlay.objective.objective import Example, Objective
+from inlay.text.pack import Batches
+from inlay.train import checkpoint, optim
+from inlay.train.learner import Learner
+from inlay.train.schedule import Linear, Schedule
+
+_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """How long and how hard a model learns."""
+
+    steps: int | None = 1000
+    """Updates of the weights; with `minutes` or `tokens` too, whichever ends first. null: no limit."""
+    minutes: float | None = None
+    """Time to learn in; the steps that it allows depend on the machine."""
+    tokens: int | None = None
+    """Tokens to read."""
+    optimizer: optim.Optimizer = field(default_factory=optim.AdamW)
+    """How weights move."""
+    schedule: Schedule = field(default_factory=Linear)
+    """How the step size goes over the run."""
+    layer_decay: float = 1.0
+    """Step size of a layer, relative to the layer above it."""
+    accumulate: int = 1
+    """Micro-batches of an update, on all machines together."""
+    clip: float | None = 1.0
+    """The largest norm of a gradient; longer ones are made so long. null: no limit."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Numbers of matrix products; weights and what sums up stay fp32."""
+    ema: float = 0.0
+    """Keep an average of the weights that forgets so slowly (0.999), and give that as the model; 0: none."""
+    checkpointing: bool = False
+    """Compute activations twice instead of keeping them: less memory, a third more time."""
+
+    def __post_init__(self) -> None:
+        if self.steps is None and self.minutes is None and self.tokens is None:
+            raise InputError("train needs an end: set steps, minutes or tokens")
+        for name in ("steps", "minutes", "tokens", "accumulate", "clip"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise InputError(f"{name}={value} must be above 0")
+        if not 0 <= self.ema < 1:
+            raise InputError(f"ema={self.ema} must be at least 0 and below 1")
+        if not 0 < self.layer_decay <= 1:
+            raise InputError(f"layer_decay={self.layer_decay} must be above 0 and at most 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What one update was like."""
+
+    number: int
+    """Updates so far, with this one."""
+    figures: Mapping[str, float]
+    """`loss` and the terms of the objective, means over all that was predicted."""
+    lr: float
+    """The step size of the first group."""
+    norm: float
+    """The gradient's norm before it was clipped."""
+    tokens: int
+    """Tokens of this update."""
+    seen: int
+    """Tokens so far."""
+    seconds: float
+    """What this update took."""
+    skipped: bool = False
+    """fp16 alone: the gradient was too large for it, and nothing moved."""
+
+
+class NotFinite(InputError):
+    """The loss or its gradient is no number; weights are those before the step."""
+
+
+class Trainer:
+    """Updates of a model, one for each turn of a `for` loop, until its steps, minutes or tokens are used up."""
+
+    def __init__(
+        self, model: Model, objective: Objective, batches: Batches, config: TrainConfig, *, seed: int = 0
+    ) -> None:
+        objective.bind(model)
+        self.model, self.objective, self.batches = model, objective, batches
+        self.config, self.seed = config, seed
+        self.step, self.seen, self.seconds = 0, 0, 0.0
+        """Where the run stands: updates, tokens, and the time they took."""
+        objective.to(model.device)
+        self.learner = Learner(model, objective)
+        self.optimizers = optim.build(config.optimizer, self.learner, layer_decay=config.layer_decay)
+        self.scaler = torch.amp.GradScaler(model.device.type, enabled=config.precision == "fp16")
+        self.average = {name: value.detach().clone() for name, value in self.learner.tensors()} if config.ema else None
+        for stack in (model.encoder, model.decoder):
+            if stack is not None:
+                stack.checkpointing = config.checkpointing
+
+    @property
+    def progress(self) -> float:
+        """How much of the run is over, 0 … 1: by steps, minutes or tokens, whichever is furthest."""
+        c = self.config
+        shares = [self.step / c.steps if c.steps else 0.0, self.seen / c.tokens if c.tokens else 0.0]
+        return min(max([*shares, self.seconds / (60 * c.minutes) if c.minutes else 0.0]), 1.0)
+
+    def __iter__(self) -> Iterator[Step]:
+        """Go on from where the run stands; a loop that is left by `break` can be entered again."""
+        with ThreadPoolExecutor(1) as ahead, torch.random.fork_rng():
+            drawn: Future[list[tuple[int, Example]]] | None = None
+            while self.progress < 1:
+                begin = time.monotonic()
+                examples = drawn.result() if drawn else self._draw(self.step)
+                drawn = ahead.submit(self._draw, self.step + 1)  # while the model learns from these
+                yield self._update(examples, begin)
+
+    def _draw(self, step: int) -> list[tuple[int, Example]]:
+        """(tokens, example) of this machine's micro-batches of a step."""
+        found = []
+        for number in range(step * self.config.accumulate, (step + 1) * self.config.accumulate):
+            batch = self.batches.batch(number)
+            found.append((batch.n_tokens, self.objective.draw(batch, np.random.default_rng((self.seed, number)))))
+        return found
+
+    def _update(self, examples: list[tuple[int, Example]], begin: float) -> Step:
+        self.learner.train()
+        self.model.input.at_step(self.step)
+        over: dict[str, float] = {}
+        for _, example in examples:
+            for name, count in example.counts.items():
+                over[name] = over.get(name, 0.0) + count
+        tokens = sum(n for n, _ in examples)
+        figures: dict[str, float] = {}
+        for micro, (_, example) in enumerate(examples):
+            torch.manual_seed(self._torch_seed(self.step * self.config.accumulate + micro))
+            with torch.autocast(self.model.device.type, _TYPES.get(self.config.precision), self._low):
+                answer = self.learner(example, over)
+            self.scaler.scale(answer["loss"]).backward()
+            for name, value in answer.items():
+                figures[name] = figures.get(name, 0.0) + float(value.detach())
+            self._refuse(figures["loss"], f"the loss of micro-batch {micro}")
+        for optimizer in self.optimizers:
+            self.scaler.unscale_(optimizer)
+        norm = float(nn.utils.clip_grad_norm_(self.learner.parameters(), self.config.clip or float("inf")))
+        if not self._fp16:
+            self._refuse(norm, "the norm of the gradient")
+        lr = self._step_optimizers(self._share(tokens))
+        self.step += 1
+        self.seen += tokens
+        seconds = time.monotonic() - begin
+        self.seconds += seconds
+        return Step(
+            number=self.step,
+            figures=figures,
+            lr=lr,
+            norm=norm,
+            tokens=tokens,
+            seen=self.seen,
+            seconds=seconds,
+            skipped=self._fp16 and not np.isfinite(norm),
+        )
+
+    def _step_optimizers(self, factor: float) -> float:
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["largest"] * factor
+            self.scaler.step(optimizer)
+            optimizer.zero_grad(set_to_none=True)
+        self.scaler.update()
+        if self.average is not None:
+            self._average()
+        return self.optimizers[0].param_groups[0]["lr"]
+
+    def _share(self, tokens: int) -> float:
+        """The share of the largest step size that this step has: by the run's progress in the middle of it."""
+        before, (step, seen, seconds) = self.progress, (self.step, self.seen, self.seconds)
+        self.step, self.seen = step + 1, seen + tokens
+        after = self.progress
+        self.step, self.seen = step, seen
+        return self.config.schedule.at((before + after) / 2, step)
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        assert self.average is not None
+        keep = min(self.config.ema, (1 + self.step) / (10 + self.step))  # early weights are soon forgotten
+        for name, value in self.learner.tensors():
+            if value.is_floating_point():
+                self.average[name].lerp_(value.detach(), 1 - keep)
+            else:
+                self.average[name].copy_(value)
+
+    def _refuse(self, value: float, what: str) -> None:
+        if np.isfinite(value) or (self._fp16 and what.endswith("gradient")):
+            return
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        first = self.step * self.config.accumulate
+        raise NotFinite(
+            f"step {self.step + 1}: {what} is {value} (batches {first} to {first + self.config.accumulate - 1}); the "
+            "weights are those before it: lower train.optimizer.lr, warm up longer, or go on from the last checkpoint"
+        )
+
+    @property
+    def _low(self) -> bool:
+        return self.config.precision != "fp32"
+
+    @property
+    def _fp16(self) -> bool:
+        return self.config.precision == "fp16"
+
+    def _torch_seed(self, micro: int) -> int:
+        return int(np.random.SeedSequence((self.seed, micro, 1)).generate_state(1, np.uint64)[0] >> 1)
+
+    def state(self) -> dict[str, Any]:
+        """Where the run stands, in plain JSON."""
+        return {
+            "step": self.step,
+            "seen": self.seen,
+            "seconds": self.seconds,
+            "seed": self.seed,
+            "batches": dict(self.batches.identity),
+            "accumulate": self.config.accumulate,
+            "scaler": self.scaler.state_dict(),
+        }
+
+    def save(self, folder: str | Path, **more: Any) -> None:
+        """Write a checkpoint, from which `load` goes on bit for bit; `more` is kept in its state."""
+        parts: dict[str, dict[str, Tensor]] = {"model": dict(self.learner.tensors())}
+        names = {weight: name for name, weight in self.learner.named_parameters()}
+        if remembered := checkpoint.of_optimizers(self.optimizers, names):
+            parts["optimizer"] = remembered
+        if self.average is not None:
+            parts["average"] = self.average
+        checkpoint.write(Path(folder), parts, self.state() | more)
+
+    def load(self, folder: str | Path) -> dict[str, Any]:
+        """Go on from a checkpoint; its state. InputError where it is damaged, or of another model, data or seed."""
+        folder = Path(folder)
+        parts, state = checkpoint.read(folder)
+        ours = self.state()
+        for key in ("seed", "accumulate", "batches"):
+            if state.get(key) != ours[key]:
+                raise InputError(
+                    f"{folder} is of another run: {key} was {state.get(key)} and is {ours[key]} now; "
+                    "give the same settings, or begin a new run in another folder"
+                )
+        own = dict(self.learner.tensors())
+        _check_same(parts.get("model", {}), own, folder / "model")
+        self.learner.fill(parts["model"])
+        if self.average is not None:
+            _check_same(parts.get("average", {}), own, folder / "average")
+            self.average = {name: value.to(own[name].device) for name, value in parts["average"].items()}
+        checkpoint.into_optimizers(self.optimizers, dict(self.learner.named_parameters()), parts.get("optimizer", {}))
+        self.scaler.load_state_dict(state["scaler"])
+        self.step, self.seen, self.seconds = int(state["step"]), int(state["seen"]), float(state["seconds"])
+        return state
+
+
+def _check_same(given: Mapping[str, Tensor], own: Mapping[str, Tensor], place: Path) -> None:
+    if odd := sorted(given.keys() ^ own.keys()):
+        raise InputError(f"{place}: {odd[0]!r} is on one side only; the checkpoint is of another model or objective")
+    for name, value in own.items():
+        if given[name].shape != value.shape:
+            raise InputError(
+                f"{place}: {name!r} has the shape {tuple(given[name].shape)}, the model {tuple(value.shape)}; "
+                "the checkpoint is of another model"
+            )
