@@ -62,7 +62,9 @@ def prune(folder: Path, keep: int, best: int | None = None) -> None:
             shutil.rmtree(path)
 
 
-def of_optimizers(optimizers: list[torch.optim.Optimizer], names: Mapping[Tensor, str]) -> dict[str, Tensor]:
+def of_optimizers(
+    optimizers: list[torch.optim.Optimizer], names: Mapping[torch.nn.Parameter, str]
+) -> dict[str, Tensor]:
     """Every tensor that optimisers remember, by `<number>.<what>.<weight>`."""
     return {
         f"{number}.{key}.{names[weight]}": value

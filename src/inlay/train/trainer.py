@@ -120,9 +120,12 @@ class Trainer:
     @property
     def progress(self) -> float:
         """How much of the run is over, 0 … 1: by steps, minutes or tokens, whichever is furthest."""
+        return self._progress(self.step, self.seen)
+
+    def _progress(self, step: int, seen: int) -> float:
         c = self.config
-        shares = [self.step / c.steps if c.steps else 0.0, self.seen / c.tokens if c.tokens else 0.0]
-        return min(max([*shares, self.seconds / (60 * c.minutes) if c.minutes else 0.0]), 1.0)
+        done = ((step, c.steps), (seen, c.tokens), (self.seconds, c.minutes and 60 * c.minutes))
+        return min(max(part / whole for part, whole in done if whole), 1.0)
 
     def __iter__(self) -> Iterator[Step]:
         """Go on from where the run stands; a loop that is left by `break` can be entered again."""
@@ -193,11 +196,8 @@ class Trainer:
 
     def _share(self, tokens: int) -> float:
         """The share of the largest step size that this step has: by the run's progress in the middle of it."""
-        before, (step, seen, seconds) = self.progress, (self.step, self.seen, self.seconds)
-        self.step, self.seen = step + 1, seen + tokens
-        after = self.progress
-        self.step, self.seen = step, seen
-        return self.config.schedule.at((before + after) / 2, step)
+        middle = (self.progress + self._progress(self.step + 1, self.seen + tokens)) / 2
+        return self.config.schedule.at(middle, self.step)
 
     @torch.no_grad()
     def _average(self) -> None:
