@@ -63,7 +63,7 @@ def prune(folder: Path, keep: int, best: int | None = None) -> None:
 
 
 def of_optimizers(
-    optimizers: list[torch.optim.Optimizer], names: Mapping[torch.nn.Parameter, str]
+    optimizers: list[torch.optim.Optimizer], names: Mapping[Any, str]
 ) -> dict[str, Tensor]:
     """Every tensor that optimisers remember, by `<number>.<what>.<weight>`."""
     return {
