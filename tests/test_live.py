@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from inlay import live
-from inlay.live import Live, human, say
+from inlay.live import Live, duration, human, say
 
 
 class Clock:
@@ -75,6 +75,28 @@ def test_items_pass_through_and_are_counted(clock: Clock, capsys: pytest.Capture
         clock.now += 2
         assert list(line.over("abcd")) == list("abcd")
     assert capsys.readouterr().err.split() == ["reading", "4", "texts", "2/s", "2.0", "s"]
+
+
+def test_resumed_work_tells_its_own_rate_and_what_is_left(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    with Live("pretrain", unit="steps", done=900) as line:
+        clock.now += 20
+        line.total = 2000
+        line.at(1000, "loss 2.5")
+        clock.now += 70
+        line.at(1100)
+    shown = [" ".join(text.split()) for text in capsys.readouterr().err.splitlines()]
+    assert shown[0] == "pretrain 50% 1k steps 5/s 3 min 20 s left loss 2.5"
+    assert shown[1] == "pretrain 55% 1.1k steps 2.2/s 6 min 45 s left loss 2.5"
+    assert shown[2] == "pretrain 1.1k steps 2.2/s 1 min 30 s loss 2.5"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(3, "3 s"), (3.14, "3.1 s"), (59.9, "59.9 s"), (59.96, "1 min 00 s"), (60, "1 min 00 s"), (3599.6, "1 h 00 min")]
+    + [(125, "2 min 05 s"), (12_000, "3 h 20 min")],
+)
+def test_times_are_said(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
 
 
 def test_quiet_says_nothing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

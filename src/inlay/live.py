@@ -12,16 +12,19 @@ Item = TypeVar("Item")
 class Live:
     """A progress line, to be used in `with`; on a terminal it redraws itself, elsewhere it prints a line now and then.
 
-    `unit` is what is counted; `total` may be unknown (None). Redrawn at most ten times a second; off a terminal a line
-    is printed every `quiet_s` seconds and one at the end.
+    `unit` is what is counted; `total` may be unknown (None), or become known later. Work that is resumed begins at
+    `done`, and its rate is that of what is done now. Redrawn at most ten times a second; off a terminal a line is
+    printed every `quiet_s` seconds and one at the end.
     """
 
     enabled = True
     """Set to False by `--quiet`: nothing is printed at all."""
 
-    def __init__(self, label: str, total: float | None = None, unit: str = "", quiet_s: float = 10.0) -> None:
+    def __init__(
+        self, label: str, total: float | None = None, unit: str = "", quiet_s: float = 10.0, done: float = 0.0
+    ) -> None:
         self.label, self.total, self.unit = label, total, unit
-        self._done = 0.0
+        self._done = self._begun = done
         self._note = ""
         self._start = time.monotonic()
         self._shown = 0.0 if sys.stderr.isatty() else self._start
@@ -67,8 +70,8 @@ class Live:
             parts.append(f"{min(self._done / self.total, 1):4.0%}")
         if self._done:
             parts.append(f"{human(self._done)} {self.unit}".rstrip())
-            parts.append(f"{human(self._done / seconds)}/s")
-        parts.append(f"{seconds:.1f} s" if last else self._left(seconds))
+            parts.append(f"{human((self._done - self._begun) / seconds)}/s")
+        parts.append(duration(seconds) if last else self._left(seconds))
         if self._note:
             parts.append(self._note)
         line = "  ".join(part for part in parts if part)
@@ -79,9 +82,10 @@ class Live:
         sys.stderr.flush()
 
     def _left(self, seconds: float) -> str:
-        if not self.total or not self._done:
-            return f"{seconds:.0f} s"
-        return f"{seconds * max(self.total / self._done - 1, 0):.0f} s left"
+        if not self.total or self._done <= self._begun:
+            return duration(round(seconds))
+        left = seconds * max((self.total - self._done) / (self._done - self._begun), 0)
+        return f"{duration(round(left))} left"
 
 
 def say(text: str) -> None:
@@ -89,6 +93,14 @@ def say(text: str) -> None:
     if Live.enabled:
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
+
+
+def duration(seconds: float) -> str:
+    """A time as it is said: 12.3 s, 2 min 05 s or 3 h 20 min; whole seconds without a point."""
+    if seconds < 59.95:
+        return f"{seconds} s" if isinstance(seconds, int) else f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 def human(number: float) -> str:

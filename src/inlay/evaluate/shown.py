@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
+from inlay.live import duration
+
 Tree = Mapping[str, Any]
 
 MISSING = "–"
@@ -87,10 +89,7 @@ def seconds(value: Any) -> str:
     found = number(value)
     if found is None or found < 0:
         return MISSING
-    if found < 59.95:
-        return f"{found:.2f} s" if found < 1 else f"{found:.1f} s"
-    minutes, rest = divmod(round(found), 60)
-    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+    return f"{found:.2f} s" if found < 1 else duration(found)
 
 
 def megabytes(value: Any) -> str:
