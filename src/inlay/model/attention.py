@@ -80,6 +80,11 @@ class Attention(nn.Module):
 
     def weights(self, x: Tensor, view: View, relative: Relative | None = None, context: Tensor | None = None) -> list:
         """What `forward` weighs the values by, computed anew for inspection: a (b, H, T, S) for each group."""
+        scores = self.scores(x, view, relative, context)
+        return [torch.softmax(one, -1).nan_to_num(0.0) for one in scores]  # a query that sees nothing weighs nothing
+
+    def scores(self, x: Tensor, view: View, relative: Relative | None = None, context: Tensor | None = None) -> list:
+        """What `weights` are the softmax of: a (b, H, T, S) for each group, -inf where a key may not be seen."""
         q, k, v = self._project(x, context)
         if relative is not None:
             q, k = relative.rotate(q, view.q_position), relative.rotate(k, view.k_position)
@@ -89,8 +94,7 @@ class Attention(nn.Module):
             bias = self._bias(gq, gk, group, sight, relative)
             visible = sight.dense(group)
             scores = scores if bias is None else scores + bias
-            scores = scores if visible is None else scores.masked_fill(~visible, -torch.inf)
-            found.append(torch.softmax(scores, -1).nan_to_num(0.0))  # a query that sees nothing weighs nothing
+            found.append(scores if visible is None else scores.masked_fill(~visible, -torch.inf))
         return found
 
     def _project(self, x: Tensor, context: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:

@@ -204,6 +204,10 @@ class Block(nn.Module):
         """What this block's self-attention weighs, for rows (N, D) that come in: (b, H, T, S) for each group."""
         return self.attention.weights(self._before(x, self.attention_norm), view, relative)
 
+    def self_scores(self, x: Tensor, view: View, relative: Relative | None) -> list[Tensor]:
+        """What `self_weights` are the softmax of, -inf where a key may not be seen."""
+        return self.attention.scores(self._before(x, self.attention_norm), view, relative)
+
     def cross_weights(
         self, x: Tensor, view: View, relative: Relative | None, memory: Tensor, memory_view: View
     ) -> list[Tensor]:
