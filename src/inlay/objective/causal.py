@@ -1,9 +1,13 @@
-"""Causal language modelling: each token is told from those before it. Radford et al. 2019 (GPT-2)."""
+"""Causal language modelling: each token is told from those before it.
+
+N packed tokens, M of them told.
+"""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from inlay.batch import Batch
@@ -18,16 +22,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class CausalLM:
-    """P(w₁…wₙ) = Π P(wᵢ | w₁…wᵢ₋₁): the mean error of every token but the first of its text."""
+    """P(w₁…wₙ) = Π P(wᵢ | w₁…wᵢ₋₁): the mean error of every token but the first of its text.
+
+    Radford et al. 2019 (GPT-2). Special tokens are told as others are. Nothing is drawn: a batch is asked the same
+    each time.
+    """
+
+    texts: ClassVar[Literal["rows"]] = "rows"
 
     def build(self, model: ModelConfig, tokenizer: "Tokenizer", *, seed: int = 0) -> "CausalObjective":
         """The module; InputError for a model that sees what it must tell."""
-        need_head(model, "language", "CausalLM")
         if model.encoder is not None or model.decoder is None or not model.decoder.causal:
             raise InputError(
                 f"CausalLM predicts the next token, which {model.family or 'this model'} sees; "
                 "take MaskedLM for an encoder, SpanCorruption or Denoise for an encoder with a decoder"
             )
+        need_head(model, "language", "CausalLM")
         return CausalObjective()
 
 
@@ -36,9 +46,9 @@ class CausalExample:
     """Texts whose next tokens are asked for."""
 
     batch: Batch
-    at: np.ndarray
+    at: NDArray[np.int64]
     """(M,) the rows that have a next token."""
-    labels: np.ndarray
+    labels: NDArray[np.int32]
     """(M,) that token."""
 
     @property
