@@ -20,7 +20,7 @@ from inlay.model.scheme import Relative
 from inlay.model.stack import Block, Transformer
 from inlay.model.xlrelative import XLBias
 
-_SECONDS, _LEAST = 0.25, 4
+_SECONDS, _LEAST = 0.1, 4
 """How long the peak is looked for at each size, and how many products at least."""
 _SIZES = {"cpu": (1024, 1536), "cuda": (4096, 8192)}
 """Rows of the square matrices: too small ones do not fill the machine, larger ones are no faster."""
@@ -72,7 +72,7 @@ def forward_flops(
 
 
 def measured_peak(device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> float:
-    """Operations a second of the fastest matrix product in that precision, measured once a process (about 0.5 s).
+    """Operations a second of the fastest matrix product in that precision, measured once a process (about 0.3 s).
 
     With the threads and the float32 precision (TF32 or not) that torch is set to now; products of float16 and bfloat16
     sum in float32, as training's do.
