@@ -87,7 +87,7 @@ class LanguageHead:
 
     def build(self, sizes: Sizes) -> nn.Module:
         """The module."""
-        return _Language(self, sizes)
+        return LanguageModule(self, sizes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,7 +215,9 @@ class HeadModule(nn.Module):
         raise AssertionError("each head says what it reads")
 
 
-class _Language(HeadModule):
+class LanguageModule(HeadModule):
+    """(N, D) rows to logits (N, V)."""
+
     def __init__(self, config: LanguageHead, sizes: Sizes) -> None:
         super().__init__()
         d, e = sizes.d_model, sizes.d_embed
@@ -227,9 +229,13 @@ class _Language(HeadModule):
         self.scale = d**-0.5 if config.scaled else 1.0
 
     def forward(self, x: Tensor, layout: Layout, table: Tensor, others: Mapping[str, nn.Module]) -> Tensor:
+        return F.linear(*self.compared(x, table))
+
+    def compared(self, x: Tensor, table: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """(rows (M, E), table (V, E), bias (V,)): logits are rows · table + bias, which a loss may do in pieces."""
         x = self.inner(x)
         x = x * self.scale if self.scale != 1 else x
-        return F.linear(x, table if self.own is None else self.own.weight, self.bias)
+        return x, table if self.own is None else self.own.weight, self.bias
 
 
 class _Pooler(HeadModule):

@@ -5,19 +5,21 @@ M chosen rows, D model, E embedding, V vocabulary.
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
 from inlay.errors import InputError
+from inlay.model.heads import LanguageModule
 from inlay.model.model import Model, ModelConfig
 from inlay.model.packed import Layout
+from inlay.objective.crossentropy import cross_entropy
 
 
 def token_nll(model: Model, rows: Tensor, tokens: Tensor, layout: Layout) -> Tensor:
     """The sum of -log P(token) in nats over M rows (M, D), the tokens given by id (M,)."""
-    logits = model.read("language", rows, layout).float()  # (M, V)
-    return F.cross_entropy(logits, tokens, reduction="sum")
+    head = model.heads["language"]
+    assert isinstance(head, LanguageModule)
+    return cross_entropy(*head.compared(rows, model.input.table()), tokens)
 
 
 def on(model: Model, array: NDArray[np.integer]) -> Tensor:
