@@ -1,4 +1,4 @@
-"""Pretraining side by side with the Trainer of transformers: the same model, weights, batches and optimiser, in one run.
+"""Pretraining side by side with the Trainer of transformers: the same model, weights and optimiser, in one run.
 
     python benchmarks/train_speed.py [--quick] [--only masked mixed causal]
 

@@ -24,7 +24,8 @@ def cross_entropy(rows: Tensor, table: Tensor, bias: Tensor | None, tokens: Tens
     if torch.is_autocast_enabled(rows.device.type):
         low = torch.get_autocast_dtype(rows.device.type)
         rows, table = rows.to(low), table.to(low)
-    return _CrossEntropy.apply(rows, table, bias, tokens)
+    with torch.autocast(rows.device.type, enabled=False):
+        return _CrossEntropy.apply(rows, table, bias, tokens)
 
 
 class _CrossEntropy(torch.autograd.Function):
@@ -49,6 +50,9 @@ class _CrossEntropy(torch.autograd.Function):
                 continue
             # The softmax is power / norm; norm divides what is small, (m, E), instead of what is large, (m, V), and
             # the one that is taken away at the wanted token is taken from the results.
+            if d_bias is not None:
+                d_bias.addmv_(power.T, (1 / norm[:, 0]).to(d_bias.dtype))
+                d_bias.index_add_(0, wanted[:, 0], d_bias.new_full((1,), -1.0).expand(len(piece)))
             power = power.to(rows.dtype)
             weight = (1 / norm).to(rows.dtype)
             if d_rows is not None:
@@ -56,15 +60,12 @@ class _CrossEntropy(torch.autograd.Function):
             if d_table is not None:
                 d_table.addmm_(power.T, piece * weight)
                 d_table.index_add_(0, wanted[:, 0], piece, alpha=-1)
-            if d_bias is not None:
-                d_bias.addmv_(power.T, weight[:, 0].to(d_bias.dtype))
-                d_bias.index_add_(0, wanted[:, 0], d_bias.new_full((1,), -1.0).expand(len(piece)))
         ctx.save_for_backward(*(d for d in (d_rows, d_table, d_bias) if d is not None))
         ctx.had = (d_rows is not None, d_table is not None, d_bias is not None)
         return total
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, d_total: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, d_total: Tensor) -> tuple[Tensor | None, ...]:
         saved = iter(ctx.saved_tensors)
         return (*(next(saved) * d_total if had else None for had in ctx.had), None)
