@@ -38,6 +38,7 @@ HEADINGS = {
     "xlnet": "XLNet",
     "t5": "T5",
     "t5-v1.1": "T5 v1.1",
+    "bart": "BART",
     "modernbert": "ModernBERT",
     "modern": "modern",
 }
@@ -53,6 +54,7 @@ BEFORE = {
     "xlnet": "bert",
     "t5": "transformer",
     "t5-v1.1": "t5",
+    "bart": "transformer",
     "modernbert": "bert",
     "modern": "modernbert",
 }

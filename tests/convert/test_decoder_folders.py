@@ -1,4 +1,4 @@
-"""Folders of XLNet, T5, GPT-2 and ModernBERT: old layouts, presets, what is refused; and XLNet's second stream."""
+"""Folders of XLNet, T5, BART, GPT-2 and ModernBERT: old layouts, presets, refusals; and XLNet's second stream."""
 
 import json
 from collections.abc import Callable
@@ -87,6 +87,20 @@ def as_t5_was_published(tree: Tree, tensors: Tensors) -> None:
     tree |= {"architectures": ["T5WithLMHeadModel"], "n_positions": 512, "output_past": True}
 
 
+def as_bart_was_published(tree: Tree, tensors: Tensors) -> None:
+    """The table three times, the bias of the logits that stays zero, numbers of versions, switches at BART's values."""
+    for name in ("model.encoder.embed_tokens.weight", "model.decoder.embed_tokens.weight", "lm_head.weight"):
+        tensors[name] = tensors["model.shared.weight"].clone()
+    tensors["final_logits_bias"] = torch.zeros(1, 1000)
+    tensors["model.encoder.version"] = torch.tensor([3.0])
+    tree |= {"add_final_layer_norm": False, "extra_pos_embeddings": 2, "normalize_embedding": True}
+    tree |= {"num_hidden_layers": 2, "classif_dropout": 0.0, "encoder_layerdrop": 0.0}
+
+
+def spoil_bias(tree: Tree, tensors: Tensors) -> None:
+    tensors["final_logits_bias"] = torch.ones(1, 1000)
+
+
 def as_modernbert_was_published(tree: Tree, tensors: Tensors) -> None:
     """Settings of the first version: the angles by name, the global layers by number."""
     del tree["rope_parameters"], tree["layer_types"]
@@ -100,6 +114,7 @@ def as_modernbert_was_published(tree: Tree, tensors: Tensors) -> None:
     [
         ("gpt2-tiny", as_gpt2_was_published),
         ("t5-tiny", as_t5_was_published),
+        ("bart-tiny", as_bart_was_published),
         ("modernbert-tiny", as_modernbert_was_published),
     ],
 )
@@ -130,6 +145,11 @@ def rope(**changes: Any) -> Callable[[Tree, Tensors], None]:
         ("t5-tiny", setting(is_gated_act=True), "is_gated_act must be as feed_forward_proj=relu says"),
         ("t5-tiny", setting(dense_act_fn="silu"), "dense_act_fn must be"),
         ("t5-tiny", setting(feed_forward_proj="gated-rleu"), "did you mean 'gated-relu'"),
+        ("bart-tiny", spoil_bias, "final_logits_bias is not zero"),
+        ("bart-tiny", setting(normalize_before=True), r"normalize_before=true \(built in: false\)"),
+        ("bart-tiny", setting(num_hidden_layers=3), "num_hidden_layers must be as encoder_layers=2 says, not 3"),
+        ("bart-tiny", setting(tie_word_embeddings=False), "tie_word_embeddings=false"),
+        ("bart-tiny", setting(is_encoder_decoder=False), "is_encoder_decoder must be true"),
         ("gpt2-tiny", setting(scale_attn_by_inverse_layer_idx=True), "scale_attn_by_inverse_layer_idx=true"),
         ("gpt2-tiny", setting(n_layer=3), "lacks 12 tensors"),
     ],
@@ -147,6 +167,8 @@ def test_what_is_not_built_in_is_refused_by_name(
     [
         ("gpt2-tiny", {"decoder.norm_first": False}, "gpt2 cannot hold decoder.norm_first=False"),
         ("t5-tiny", {"decoder.n_heads": 2}, "t5 cannot hold decoder.n_heads=2"),
+        ("bart-tiny", {"decoder.activation": "relu"}, "bart cannot hold decoder.activation='?relu"),
+        ("bart-tiny", {"input.twin": False}, "bart cannot hold input.twin=False"),
         ("xlnet-tiny", {"encoder.dropout.ffn": 0.3}, "xlnet cannot hold encoder.dropout.ffn=0.3"),
         ("xlnet-tiny", {"input.query": False}, "xlnet cannot hold input.query=False"),
         ("modernbert-tiny", {"encoder.dropout.hidden": 0.3}, "modernbert cannot hold encoder.dropout.hidden=0.3"),

@@ -1,4 +1,4 @@
-"""XLNet, T5, GPT-2 and ModernBERT against transformers: the same numbers and gradients from its folders, and back."""
+"""XLNet, T5, BART, GPT-2 and ModernBERT against transformers: the same numbers and gradients, both ways."""
 
 import atexit
 import json
@@ -18,6 +18,8 @@ from inlay.convert import load_model, save_model
 from inlay.convert.families import FAMILIES
 from inlay.convert.unread import HEADS
 from inlay.model.model import Model
+from inlay.model.presets import preset
+from inlay.tokenize.tokenizer import Tokenizer
 
 transformers = pytest.importorskip("transformers")
 
@@ -38,6 +40,19 @@ T5 = {
     "dropout_rate": 0.0,
 }
 V1_1 = T5 | {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
+BART = {
+    "vocab_size": 37,
+    "d_model": 16,
+    "encoder_layers": 3,
+    "decoder_layers": 2,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 24,
+    "decoder_ffn_dim": 20,
+    "max_position_embeddings": 19,
+    "dropout": 0.0,
+    "pad_token_id": 0,
+}
 GPT2 = {"vocab_size": 37, "n_embd": 16, "n_layer": 3, "n_head": 4, "n_positions": 19} | IDS
 MODERNBERT = {
     "vocab_size": 37,
@@ -79,6 +94,9 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "T5 tied without a scale": ("T5ForConditionalGeneration", T5 | {"tie_word_embeddings": False}),
     "T5 gated by silu": ("T5ForConditionalGeneration", T5 | {"feed_forward_proj": "gated-silu"}),
     "T5EncoderModel": ("T5EncoderModel", T5 | {"num_decoder_layers": 3}),
+    "BartModel": ("BartModel", BART),
+    "BartForConditionalGeneration": ("BartForConditionalGeneration", BART),
+    "BART with scaled embeddings": ("BartForConditionalGeneration", BART | {"scale_embedding": True}),
     "GPT2Model": ("GPT2Model", GPT2 | {"n_inner": 24}),
     "GPT2LMHeadModel": ("GPT2LMHeadModel", GPT2),
     "GPT-2 with a table of the head's own": ("GPT2LMHeadModel", GPT2 | OWN),
@@ -154,7 +172,7 @@ def ask_theirs(model: Any) -> Said:
     if "XLNet" in name:
         more["token_type_ids"] = (ids % 3 == 0).long()
     read = keep
-    if name in ("T5Model", "T5ForConditionalGeneration"):
+    if model.config.is_encoder_decoder and name != "T5EncoderModel":
         target, read = rectangle(TARGET, left=False, seed=6)
         more |= {"decoder_input_ids": target, "decoder_attention_mask": read.long()}
     said = model(input_ids=ids, attention_mask=keep.long(), output_hidden_states=True, **more)
@@ -243,3 +261,12 @@ def test_settings_come_back_as_they_were(case: str, tmp_path: Path) -> None:
     for key, value in CASES[case][1].items():
         if key not in IDS.keys() | HEADS and not ("T5" in case and key == "tie_word_embeddings"):
             assert back.get(key, given[key]) == given[key] == value, key
+
+
+@pytest.mark.parametrize(("name", "role"), [("bart-tiny", "[SEP]"), ("t5-tiny", "[PAD]")])
+def test_the_folder_says_what_the_decoder_begins_with(name: str, role: str, tmp_path: Path) -> None:
+    tokenizer = Tokenizer.from_vocabulary(["one"], specials=("[UNK]", "[CLS]", "[SEP]", "[PAD]"))
+    save_model(preset(name).build(), tmp_path / "ours", tokenizer=tokenizer)
+    said = json.loads((tmp_path / "ours/config.json").read_text())
+    assert said["decoder_start_token_id"] == tokenizer.id(role)
+    assert said["eos_token_id"] == tokenizer.id("[SEP]")

@@ -157,6 +157,14 @@ FAMILIES: dict[str, tuple[str, str, dict[str, Any]]] = {
         "relative_attention_num_buckets tie_word_embeddings vocab_size",
         {"d_model": 8, "num_layers": 2, "num_heads": 2, "d_kv": 4, "d_ff": 12, "vocab_size": 20},
     ),
+    "bart": (
+        "Bart",
+        "activation_dropout activation_function attention_dropout d_model decoder_attention_heads decoder_ffn_dim "
+        "decoder_layers dropout encoder_attention_heads encoder_ffn_dim encoder_layers is_encoder_decoder init_std "
+        "max_position_embeddings pad_token_id scale_embedding vocab_size",
+        {"d_model": 8, "encoder_layers": 2, "encoder_attention_heads": 2, "encoder_ffn_dim": 12}
+        | {"decoder_layers": 2, "decoder_attention_heads": 2, "decoder_ffn_dim": 12, "vocab_size": 20},
+    ),
     "gpt2": (
         "GPT2",
         "activation_function attn_pdrop embd_pdrop layer_norm_epsilon n_embd n_head n_inner n_layer n_positions "
@@ -227,7 +235,8 @@ def hidden(transformers: Any, family: str, tree: dict[str, Any], weights: dict |
     model.load_state_dict(weights)
     with torch.no_grad():
         ids = torch.tensor([[5, 6, 7, 8, 9, 3, 2], [4, 5, 4, 6, 3, 2, 7]])
-        return model(input_ids=ids, attention_mask=torch.ones_like(ids))[0], weights
+        target = {"decoder_input_ids": ids} if family == "bart" else {}
+        return model(input_ids=ids, attention_mask=torch.ones_like(ids), **target)[0], weights
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -264,6 +273,7 @@ def test_an_ignored_key_changes_no_number_in_the_library(family: str) -> None:
         ("xlnet", "attn_type", "uni"),
         ("roberta", "pad_token_id", 3),
         ("t5", "feed_forward_proj", "gated-gelu"),
+        ("bart", "scale_embedding", True),
     ],
 )
 def test_a_key_that_changes_the_numbers_is_never_ignored(family: str, key: str, value: Any) -> None:
@@ -295,6 +305,7 @@ PUBLISHED = {
     "xlnet": {"untie_r": True, "mem_len": None, "torchscript": False, "use_bfloat16": False, "pruned_heads": {}},
     "gpt2": {"n_ctx": 1024, "task_specific_params": {"text-generation": {"do_sample": True, "max_length": 50}}},
     "t5": {"n_positions": 512, "output_past": True, "task_specific_params": {"summarization": {"num_beams": 4}}},
+    "bart": {"normalize_before": False, "extra_pos_embeddings": 2, "force_bos_token_to_be_generated": False},
     "modernbert": {"layer_norm_eps": 1e-5, "gradient_checkpointing": False, "position_embedding_type": "absolute"},
 }
 

@@ -100,6 +100,20 @@ FAMILIES: dict[str, tuple[str, dict[str, Any], dict[str, tuple[str, str]]]] = {
     ),
     "t5-base": ("T5ForConditionalGeneration", T5, _T5),
     "t5-v1.1-base": ("T5ForConditionalGeneration", T5 | {"feed_forward_proj": "gated-gelu"}, _T5),
+    "bart-base": (
+        "BartForConditionalGeneration",
+        {"d_model": 128, "encoder_layers": 6, "decoder_layers": 6, "encoder_ffn_dim": 256, "decoder_ffn_dim": 256}
+        | {"encoder_attention_heads": 4, "decoder_attention_heads": 4},
+        {
+            "token": ("token.weight", "shared.weight"),
+            "position": ("position.table", "embed_positions"),
+            "query": ("attention.qkv.weight/0", "self_attn.q_proj.weight"),
+            "key across": ("cross.qkv.weight/1", "encoder_attn.k_proj.weight"),
+            "out": ("attention.out.weight", "self_attn.out_proj.weight"),
+            "up": ("ffn.up.weight", "fc1.weight"),
+            "down": ("ffn.down.weight", "fc2.weight"),
+        },
+    ),
     "gpt2": (
         "GPT2LMHeadModel",
         GPT2 | IDS,

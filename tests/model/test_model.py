@@ -74,6 +74,7 @@ def test_a_stack_that_cannot_be_is_refused_by_its_value_and_a_way_out(change: di
         (lambda: replace(ENCODER, heads=(TextHead(labels=("a", "b")),)), "add a Pooler"),
         (lambda: replace(ENCODER, heads=(Pooler(), Pooler())), "must be different kinds"),
         (lambda: replace(BOTH, encoder=replace(STACK, d_model=32)), "must be equal"),
+        (lambda: replace(ENCODER, input=replace(ENCODER.input, twin=True)), "there is one stack; set it to false"),
         (lambda: replace(ENCODER, encoder=replace(STACK, cross=True)), "encoder.cross=true has nobody to read"),
         (lambda: Input(vocab_size=5, frozen=-1), "frozen=-1"),
         (lambda: Input(vocab_size=5, frozen="nver"), "frozen=nver must be never, always"),

@@ -51,6 +51,8 @@ PRETRAINED = {  # with the heads of the pretraining
     "t5-v1.1-small": 76_961_152,
     "t5-v1.1-base": 247_577_856,
     "t5-v1.1-large": 783_150_080,
+    "bart-base": 139_420_416,
+    "bart-large": 406_291_456,
     "modernbert-base": 149_655_232,
     "modernbert-large": 395_881_664,
 }
@@ -94,6 +96,11 @@ def _t5(layers: int, d: int, heads: int, ffn: int, **more: Any) -> dict[str, Any
     return {"num_layers": layers, "d_model": d, "num_heads": heads, "d_ff": ffn} | more
 
 
+def _bart(layers: int, d: int, heads: int, ffn: int) -> dict[str, Any]:
+    sizes = {"layers": layers, "attention_heads": heads, "ffn_dim": ffn}
+    return {"d_model": d} | {f"{side}_{key}": n for side in ("encoder", "decoder") for key, n in sizes.items()}
+
+
 _ROBERTA: dict[str, Any] = {"vocab_size": 50_265, "max_position_embeddings": 514, "type_vocab_size": 1}
 _GATED: dict[str, Any] = {"feed_forward_proj": "gated-gelu"}
 ORACLES: dict[str, tuple[str, dict[str, Any]]] = {
@@ -125,6 +132,8 @@ ORACLES: dict[str, tuple[str, dict[str, Any]]] = {
     "t5-v1.1-small": ("T5", _GATED | _t5(8, 512, 6, 1024)),
     "t5-v1.1-base": ("T5", _GATED | _t5(12, 768, 12, 2048)),
     "t5-v1.1-large": ("T5", _GATED | _t5(24, 1024, 16, 2816)),
+    "bart-base": ("Bart", _bart(6, 768, 12, 3072)),
+    "bart-large": ("Bart", {}),
     "gpt2-small": ("GPT2", {}),
     "gpt2-medium": ("GPT2", {"n_layer": 24, "n_embd": 1024, "n_head": 16}),
     "gpt2-large": ("GPT2", {"n_layer": 36, "n_embd": 1280, "n_head": 20}),

@@ -14,7 +14,7 @@ from inlay import __version__
 from inlay.config import from_tree, to_tree
 from inlay.convert import weights as files
 from inlay.convert.families import FAMILIES, UNSHARED
-from inlay.convert.family import Family
+from inlay.convert.family import STARTS, Family
 from inlay.convert.filling import DTYPES, ELSE, Found, fill
 from inlay.convert.folder import MOST_BYTES, member
 from inlay.convert.hub import Fetched, locate
@@ -108,7 +108,7 @@ def save_model(
     tree = family.settings(config, ours) if family else {"model_type": OWN, "model": to_tree(config)}
     if tokenizer is not None:
         check_pair(config, tokenizer, "the model")
-        tree = {**_tokens(tokenizer), **tree} if family and config.decoder else tree
+        tree = {**_tokens(tokenizer), **tree, **_start(config, tokenizer)} if family and config.decoder else tree
     claim_output(place, force=force, whole=True)
     if place.exists() and (place.is_file() or (any(place.iterdir()) and not (place / CONFIG).is_file())):
         raise InputError(f"{place} is no model (it has no {CONFIG}), and only a model is replaced; give another folder")
@@ -136,6 +136,19 @@ def _tokens(tokenizer: "Tokenizer") -> dict[str, int]:
     kept = tokenizer.roles
     found = {key: [kept[role] for role in roles if role in kept] for key, roles in _TOKENS.items()}
     return {f"{key}_token_id": tokenizer.id(tokens[0]) for key, tokens in found.items() if tokens}
+
+
+def _start(config: ModelConfig, tokenizer: "Tokenizer") -> dict[str, int]:
+    """What a decoder beside an encoder begins with."""
+    token = written_start(config, tokenizer)
+    return {} if config.encoder is None or token is None else {"decoder_start_token_id": token}
+
+
+def written_start(config: ModelConfig, tokenizer: "Tokenizer") -> int | None:
+    """The id that a decoder beside an encoder begins with; None where the vocabulary has none for it."""
+    family, roles = FAMILIES.get(config.family), tokenizer.roles
+    names = family.starts if family else STARTS
+    return next((tokenizer.id(roles[role]) for role in names if role in roles), None)
 
 
 def transformer_folder(folder: Path) -> Path:

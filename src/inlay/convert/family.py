@@ -15,6 +15,9 @@ from inlay.model.init import Normal
 from inlay.model.literal import differences
 from inlay.model.model import ModelConfig
 
+STARTS = ("pad", "bos", "cls")
+"""The roles of what a decoder beside an encoder begins with, where its family does not say otherwise."""
+
 _OLD_NAMES = re.compile(r"(?<=LayerNorm\.)(gamma|beta)$")
 _NEW_NAMES = {"gamma": "weight", "beta": "bias"}
 
@@ -37,6 +40,8 @@ class Family:
     """The settings for a literal, as far as config.json can say it; `settings` checks that this is all the way."""
     names: Callable[[ModelConfig], Names]
     """The table of names."""
+    starts: tuple[str, ...] = STARTS
+    """The roles of the token that a decoder beside an encoder begins with: the first that a tokenizer has."""
 
     def architecture(self, config: ModelConfig) -> str:
         """The class of transformers with these heads; InputError where there is none."""

@@ -88,6 +88,8 @@ def fill(
     for name in rest:
         if names.is_buffer(name) and name.endswith("position_ids"):
             _check_positions(name, found)
+        elif name.endswith("logits_bias"):
+            _check_zero(name, found)
     model.to_empty(device="cpu")  # only now, when it is known that the file is about as large
     with torch.no_grad():
         for name, parameter in model.state_dict().items():
@@ -170,6 +172,12 @@ def _check_positions(name: str, found: Found) -> None:
     numbers = found.tensor(name).flatten().long()
     if not torch.equal(numbers, torch.arange(len(numbers))):
         raise InputError(f"{found.place}: {found.shown(name)} is not 0, 1, 2 …, as positions are counted here")
+
+
+def _check_zero(name: str, found: Found) -> None:
+    """A bias that no training of its family moves, and no model here has."""
+    if found.tensor(name).any():
+        raise InputError(f"{found.place}: {found.shown(name)} is not zero, which is not built in; set it to zeros")
 
 
 def _check_range(name: str, parameter: Tensor, found: Found) -> None:

@@ -103,6 +103,21 @@ UNREAD: Mapping[str, Unread] = {
         ignored=_PAD.ignored | {"n_positions"},
         neutral={key: value for key, value in ANY.neutral.items() if not key.startswith(("is_encoder", "tie_word"))},
     ),
+    "bart": Unread(
+        ignored=ANY.ignored,
+        neutral={key: value for key, value in ANY.neutral.items() if not key.startswith("is_encoder")},
+    ).also(
+        # Switches of the first code, which published files still have at BART's own values.
+        "classif_dropout force_bos_token_to_be_generated",
+        add_bias_logits=False,
+        add_final_layer_norm=False,
+        decoder_layerdrop=0.0,
+        encoder_layerdrop=0.0,
+        extra_pos_embeddings=2,
+        normalize_before=False,
+        normalize_embedding=True,
+        static_position_embeddings=False,
+    ),
     # The upcast is a matter of rounding in half precision, not another formula.
     "gpt2": _PAD.also(
         "n_ctx predict_special_tokens reorder_and_upcast_attn",

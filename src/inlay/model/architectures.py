@@ -129,6 +129,30 @@ T5_V1_1 = replace(
     heads=(LanguageHead(bias=False, tied=False),),
 )
 
+_BART = Stack(
+    n_layers=6,
+    d_model=768,
+    n_heads=12,
+    d_ffn=3072,
+    norm=_LN5,
+    dropout=Dropout(hidden=0.1, attention=0.1, ffn=0.1),
+)
+BART = ModelConfig(
+    # Rows 0 and 1 of the positions are never read, as in RoBERTa.
+    input=Input(
+        vocab_size=50_265,
+        token=Table(padding=1),
+        position=Learned(max_len=1026, offset=2),
+        twin=True,
+        norm=_LN5,
+    ),
+    encoder=_BART,
+    decoder=replace(_BART, causal=True, cross=True),
+    heads=(LanguageHead(bias=False),),
+    init=Normal(std=0.02),
+    family="bart",
+)
+
 GPT2 = ModelConfig(
     input=Input(vocab_size=50_257, position=Learned(max_len=1024)),
     decoder=Stack(

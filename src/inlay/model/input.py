@@ -72,6 +72,8 @@ class Input:
     """How much of a row training leaves out."""
     scale: float = 1.0
     """What token vectors are multiplied by; the original Transformer takes √d_model."""
+    twin: bool = False
+    """Encoder and decoder share the token table alone; each has positions and a norm of its own. Lewis et al. 2019."""
     query: bool = False
     """A learned row from which XLNet's second stream starts wherever a token is to be told. Yang et al. 2019."""
     frozen: Literal["never", "always"] | int = "never"
@@ -136,18 +138,20 @@ class InputLayer(nn.Module):
         if side_by_side:
             d += (d_position if config.position else 0) + (d_segment if config.n_segments else 0)
         self.norm = config.norm.build(d) if config.norm else nn.Identity()
+        self.target = _Target(config, d_position, d) if config.twin else None
         self.project = nn.Linear(d, d_model) if d != d_model else nn.Identity()
         self.query = nn.Parameter(torch.zeros(d_model)) if config.query else None
         self.dropout = nn.Dropout(config.dropout)
         self.at_step(0)
 
-    def forward(self, packed: Packed) -> Tensor:
-        """(N, D); ids out of range and texts longer than the position table are InputErrors."""
+    def forward(self, packed: Packed, *, target: bool = False) -> Tensor:
+        """(N, D), for the decoder with `target`; texts longer than the position table are InputErrors."""
+        own = self.target if target and self.target is not None else self
         tokens = self.token(packed.ids) * self.config.scale if self.config.scale != 1 else self.token(packed.ids)
         parts = [tokens]
-        if self.position is not None:
-            self.position.check(packed.layout.longest)
-            parts.append(self.position(packed.layout.position).to(tokens.dtype))
+        if own.position is not None:
+            own.position.check(packed.layout.longest)
+            parts.append(own.position(packed.layout.position).to(tokens.dtype))
         if self.segment is not None:
             if packed.segments is None:
                 parts.append(self.segment.weight[:1].expand(len(tokens), -1))
@@ -159,7 +163,7 @@ class InputLayer(nn.Module):
             x = parts[0]
             for part in parts[1:]:
                 x = x + part
-        return self.project(self.dropout(self.norm(x)))
+        return self.project(self.dropout(own.norm(x)))
 
     def queries(self, n: int) -> Tensor:
         """(n, D): what a second stream of so many rows starts from."""
@@ -228,6 +232,15 @@ class InputLayer(nn.Module):
 
     def extra_repr(self) -> str:
         return f"frozen={self.config.frozen}"
+
+
+class _Target(nn.Module):
+    """What a decoder has of its own where only the token table is shared: positions, E of them, and a norm."""
+
+    def __init__(self, config: Input, d_position: int, d: int) -> None:
+        super().__init__()
+        self.position = config.position.build(d_position) if config.position else None
+        self.norm = config.norm.build(d) if config.norm else nn.Identity()
 
 
 def _in_range(name: str, numbers: np.ndarray, size: int, way_out: str) -> None:

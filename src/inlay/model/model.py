@@ -55,6 +55,8 @@ class ModelConfig:
                 )
         elif self.decoder and self.decoder.cross:
             raise InputError("decoder.cross=true needs an encoder to read; add one, or set it to false")
+        elif self.input.twin:
+            raise InputError("input.twin=true is for an encoder and a decoder, and there is one stack; set it to false")
         names = [head.name for head in self.heads]
         if len(set(names)) < len(names):
             raise InputError(f"heads {names} must be different kinds")
@@ -250,7 +252,7 @@ class Model(nn.Module):
             more |= {"memory": memory.rows, "memory_view": self._across(layout, memory, numbers)}
         if queries is not None:
             more |= {"queries": queries.rows, "query_views": self._second(stack, packed, queries)}
-        x = stack(self.input(packed), views, head_mask=head_mask, states=own, **more)
+        x = stack(self.input(packed, target=stack is self.decoder), views, head_mask=head_mask, states=own, **more)
         if states is not None and own is not None:
             states += own if back is None else [state[back] for state in own]
         return x if back is None else x[back]
@@ -293,7 +295,7 @@ class Model(nn.Module):
         assert self.decoder is not None
         layout, begins = packed.layout, not any(cache.lengths)
         self._check_cache(packed, cache)
-        x = self.input(packed)
+        x = self.input(packed, target=True)
         across = None
         if self.decoder.stack.cross:
             if cache.layers[0].source is None:

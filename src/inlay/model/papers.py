@@ -105,6 +105,15 @@ PAPERS: dict[str, Paper] = {
         changed="T5 with a gated feed-forward layer and an output table of its own; pretrained without dropout.",
         formula="ffn(x) = (gelu(x G) ⊙ x U) W",
     ),
+    "bart": Paper(
+        title="BART: Denoising Sequence-to-Sequence Pre-training for Natural Language Generation, Translation, and "
+        "Comprehension",
+        authors="Lewis et al.",
+        year=2019,
+        arxiv="1910.13461",
+        changed="BERT's encoder and GPT's decoder: the first reads a spoilt text, the second writes it as it was.",
+        formula="P(text | spoilt text) = ∏ P(tᵢ | t₁ … tᵢ₋₁, spoilt text)",
+    ),
     "modernbert": Paper(
         title="Smarter, Better, Faster, Longer: A Modern Bidirectional Encoder for Fast, Memory Efficient, and Long "
         "Context Finetuning and Inference",

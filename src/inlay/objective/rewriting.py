@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inlay.batch import Batch
+from inlay.convert.convert import written_start
 from inlay.errors import InputError
 from inlay.model.model import Model, ModelConfig
 from inlay.objective.language import need_head, on, token_nll
@@ -42,11 +43,11 @@ class Ends:
         stop = _first(tokenizer, ("eos", "sep"))
         if stop is None:
             raise InputError(f"{objective} ends what is written, and this tokenizer has no eos or sep token; train one")
-        start = stop if model.family == "bart" else _first(tokenizer, ("pad", "bos", "cls"))
+        start = written_start(model, tokenizer)
         if start is None:
             raise InputError(
-                f"{objective} needs a token that the decoder begins with, and this tokenizer has no pad, bos or cls; "
-                "train one with specials=('[PAD]', …)"
+                f"{objective} needs a token that the decoder begins with, and this tokenizer has no pad, bos or cls "
+                "token; train one with specials=('[PAD]', …)"
             )
         found = (_first(tokenizer, (role,)) for role in ("pad", "bos", "cls", "eos", "sep"))
         return cls(start=start, stop=stop, around=frozenset(one for one in found if one is not None))
