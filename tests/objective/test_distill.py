@@ -111,6 +111,21 @@ def test_the_teacher_is_no_part_of_the_objective_and_stays_in_eval_mode() -> Non
     assert not of.model.training
 
 
+def test_in_bfloat16_the_parts_are_the_same_but_for_rounding() -> None:
+    of = teacher()
+    student = make_student(of.model, Spread(n_layers=2)).eval()
+    of.model.float()
+    objective = Distill(parts=ALL).build(student.config, TOKENIZER, teacher=of)
+    example = objective.draw(batch(), np.random.default_rng(0))
+    exact = objective(student.float(), example)
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = objective(student, example)
+    rounded["loss"].backward()
+    for name, value in exact.items():
+        assert rounded[name].dtype == torch.float32
+        torch.testing.assert_close(rounded[name], value, rtol=0.1, atol=0.02)
+
+
 def test_the_teacher_reads_each_batch_once(monkeypatch: pytest.MonkeyPatch) -> None:
     of, read = teacher(), []
     student = make_student(of.model, Spread(n_layers=2))
@@ -175,7 +190,7 @@ def test_logits_are_of_the_chosen_tokens_alone_and_in_blocks_the_same(monkeypatc
     part.error(given).backward(retain_graph=True)
     whole = student.input.token.weight.grad.clone()  # type: ignore[union-attr, operator]
     student.zero_grad()
-    monkeypatch.setattr("inlay.objective.distill_logits._ROWS", 3)
+    monkeypatch.setattr("inlay.objective.distill_logits._LOGITS", 3 * TOKENIZER.size)
     part.error(given).backward()
     torch.testing.assert_close(student.input.token.weight.grad, whole, rtol=1e-5, atol=1e-6)
     assert part.error(asked(student, of, at=[])).item() == 0

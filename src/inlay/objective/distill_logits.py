@@ -16,8 +16,8 @@ from inlay.model.model import ModelConfig
 from inlay.objective.distill_part import Asked, PartModule, Sizes, check_weight
 from inlay.objective.language import need_head
 
-_ROWS = 1024
-"""Rows whose two distributions are in memory at a time; more are computed again in the backward pass."""
+_LOGITS = 1 << 26
+"""Logits of each of the two models that are held at a time; where there are more, all are computed again backwards."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,8 @@ class LogitsModule(PartModule):
 
     def error(self, asked: Asked) -> Tensor:
         student, teacher = asked.student.rows[asked.at], asked.teacher.rows[asked.at]  # (M, D)
-        parts = list(zip(student.split(_ROWS), teacher.split(_ROWS), strict=True))
+        size = max(_LOGITS // asked.student.model.config.vocab_size, 1)
+        parts = list(zip(student.split(size), teacher.split(size), strict=True))
         if len(parts) < 2:
             return self._divergence(asked, student, teacher)
         return torch.stack([self._again(asked, *part) for part in parts]).sum()
