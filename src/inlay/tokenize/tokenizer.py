@@ -1,5 +1,6 @@
 """Tokenizer: texts to packed token ids and back; trained on a stream, kept as a tokenizer.json that all tools read."""
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
@@ -170,6 +171,20 @@ class Tokenizer:
         with border.guarded("the text"):
             return self._engine.encode(border.readable(text), add_special_tokens=False).offsets
 
+    def places(self, texts: Sequence[str]) -> tuple[Batch, np.ndarray]:
+        """The texts as `encode` packs them, and where each token lies in its text: (N, 2) int64, in characters."""
+        _no_single_text(texts)
+        ids, lengths, found = [np.zeros(0, np.int32)], [np.zeros(0, np.int64)], [np.zeros((0, 2), np.int64)]
+        for block in _blocks(texts, None):
+            with border.guarded("a text"):
+                encodings = self._engine.encode_batch(block, add_special_tokens=False)
+            ids.append(np.fromiter(chain.from_iterable(one.ids for one in encodings), np.int32))
+            lengths.append(np.array([len(one) for one in encodings], np.int64))
+            spans = chain.from_iterable(chain.from_iterable(one.offsets for one in encodings))
+            found.append(np.fromiter(spans, np.int64).reshape(-1, 2))
+        sizes = np.concatenate(lengths)
+        return Batch(ids=np.concatenate(ids), lengths=sizes, cut=np.zeros_like(sizes)), np.concatenate(found)
+
     @property
     def max_length(self) -> int | None:
         """Tokens that the model takes at most, where the folder says it; `encode` cuts only when it is told to."""
@@ -211,6 +226,14 @@ class Tokenizer:
                 f"{token!r} is none of this tokenizer's {len(self.vocabulary)} tokens; `tokens(text)` gives its pieces"
             )
         return found
+
+    def tree(self) -> dict[str, Any]:
+        """What its tokenizer.json says, a copy: who changes it gives it to `rebuilt`."""
+        return json.loads(self._engine.to_str())
+
+    def rebuilt(self, tree: dict[str, Any]) -> Self:
+        """The tokenizer that such a tokenizer.json makes, with what else is known of this one."""
+        return type(self)(border.parse(tree, "the changed tokenizer"), self._facts)
 
     def __len__(self) -> int:
         return self.size
