@@ -17,9 +17,11 @@ from torch import Tensor
 from inlay.convert import weights as files
 from inlay.errors import InputError
 from inlay.files import atomic_folder, contained, read_json, verify_checksums, write_checksums, write_json
+from inlay.train.shares import shared
 
 STATE = "state.json"
-_PARTS = ("model", "optimizer")
+LEFT = ".part"
+"""How names end of what is not yet whole, or no longer."""
 _NAME = re.compile(r"step-(\d+)")
 
 
@@ -59,12 +61,23 @@ def prune(folder: Path, keep: int, best: int | None = None) -> None:
     """Remove all but the last `keep` checkpoints and the best one."""
     for step, path in steps(folder)[:-keep]:
         if step != best:
-            shutil.rmtree(path)
+            remove(path)
 
 
-def of_optimizers(
-    optimizers: list[torch.optim.Optimizer], names: Mapping[Any, str]
-) -> dict[str, Tensor]:
+def remove(folder: Path) -> None:
+    """Remove a checkpoint: killed meanwhile, it is there whole or not at all."""
+    gone = folder.with_name(f".{folder.name}.gone{LEFT}")
+    folder.rename(gone)
+    shutil.rmtree(gone)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed writers left in a folder, of which nobody may be writing now."""
+    for path in folder.glob(f".*{LEFT}"):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def of_optimizers(optimizers: list[torch.optim.Optimizer], names: Mapping[Any, str]) -> dict[str, Tensor]:
     """Every tensor that optimisers remember, by `<number>.<what>.<weight>`."""
     return {
         f"{number}.{key}.{names[weight]}": value
@@ -84,5 +97,8 @@ def into_optimizers(
     for name, value in tensors.items():
         number, key, weight = name.split(".", 2)
         parameter = weights[weight]
-        here = value.to(parameter.device) if value.ndim else value.clone()
+        if value.shape == parameter.shape and value.ndim:
+            here = shared(value, parameter)
+        else:
+            here = value.to(parameter.device) if value.ndim else value.clone()
         optimizers[int(number)].state[parameter][key] = here

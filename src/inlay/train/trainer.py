@@ -255,9 +255,11 @@ class Trainer:
 
     def load(self, folder: str | Path) -> dict[str, Any]:
         """Go on from a checkpoint; its state. InputError where it is damaged, or of another model, data or seed."""
-        folder = Path(folder)
-        parts, state = checkpoint.read(folder)
-        ours = self.state()
+        return self.take(*checkpoint.read(Path(folder)), place=Path(folder))
+
+    def take(self, parts: Mapping[str, Mapping[str, Tensor]], state: dict[str, Any], place: Path) -> dict[str, Any]:
+        """Go on from what `checkpoint.read` read at that place; as `load`."""
+        folder, ours = place, self.state()
         for key in ("seed", "accumulate", "batches"):
             if state.get(key) != ours[key]:
                 raise InputError(

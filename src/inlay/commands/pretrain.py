@@ -1,0 +1,112 @@
+"""`inlay pretrain`: raw text in, a trained model out."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from inlay.commands import show
+from inlay.commands.options import Force, Json, resumable
+
+if TYPE_CHECKING:
+    from inlay.train.recipe import Pretrain
+
+_MB = 1 << 20
+
+
+def pretrain(
+    config: Annotated[
+        Path, typer.Argument(metavar="CONFIG.yaml", show_default=False, help="The recipe, such as those of examples/.")
+    ],
+    assign: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY=VALUE]...", show_default=False, help="Settings that count more than the recipe's."
+        ),
+    ] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|PATH",
+            show_default=False,
+            help="Go on with a run that broke off: from its newest sound checkpoint, or from the one that is named.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Write nothing; say what would be trained, what it needs and how long it takes."
+        ),
+    ] = False,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Train a language model from raw text.
+
+    The tokenizer is trained on the way, unless the recipe names one; the text becomes token shards, and the model
+    learns from them what its paper trained it with, or what the recipe says. In the folder `out` are then the model, the
+    tokenizer, the log, the checkpoints and what was measured on held-out text. A run that was killed goes on with
+    --resume auto, and ends as if it had not been.
+
+    Examples:
+    inlay pretrain examples/configs/bert.yaml data.source=docs/ out=bert train.minutes=10
+    inlay pretrain examples/configs/gpt2.yaml data.source=docs/ out=gpt2 --dry-run
+    """
+    recipe = _recipe(config, assign or [])
+    if dry_run:
+        from inlay.train.rehearse import rehearse
+
+        return _told(rehearse(recipe), json)
+    from inlay.train.pretrain import pretrain as run
+
+    again = "give the same command with --resume auto to go on"
+    with resumable(again):
+        metrics = run(recipe, resume=resume, force=force)
+    if json:
+        return show.tree(metrics)
+    out = recipe.out
+    show.facts(_facts(metrics))
+    show.line()
+    show.line("next:")
+    return show.line(f"  inlay info {shlex.quote(str(out))}/model")
+
+
+def _recipe(path: Path, assign: list[str]) -> "Pretrain":
+    """The recipe of the file, changed by what is said on the command line."""
+    from inlay.config import load_yaml, override, parse_assignments
+    from inlay.train.recipe import Pretrain
+
+    return override(load_yaml(Pretrain, path), parse_assignments(assign))
+
+
+def _facts(metrics: dict[str, Any]) -> dict[str, str]:
+    """What a reader wants to know first."""
+    found = {"steps": f"{metrics['steps']:,}", "tokens": f"{metrics['tokens']:,}"}
+    found["seconds"] = f"{metrics['seconds']:,.1f}"
+    if metrics["heldout_loss"] is not None:
+        found["held-out loss"] = f"{metrics['heldout_loss']:.4f}"
+    if metrics.get("unigram_entropy") is not None:
+        found["unigram entropy"] = f"{metrics['unigram_entropy']:.4f}"
+    return found
+
+
+def _told(plan: dict[str, Any], json: bool) -> None:
+    if json:
+        return show.tree(plan)
+    import yaml
+
+    show.line(yaml.safe_dump(plan["config"], sort_keys=False, allow_unicode=True, width=120).rstrip())
+    show.line()
+    memory = {name: f"{size / _MB:,.0f} MB" for name, size in plan["memory"].items()}
+    show.facts(
+        {
+            "parameters": f"{plan['parameters']:,}",
+            "memory": f"about {memory['training']} to train with, {memory['weights']} of weights",
+            "steps": f"{plan['steps']:,}",
+            "tokens": f"{plan['tokens']:,}",
+            "speed": f"{plan['tokens_per_s']:,.0f} tokens/s in {plan['measured_steps']} steps on this machine",
+            "time": f"about {plan['seconds'] / 60:,.1f} minutes",
+        }
+    )
+    return None

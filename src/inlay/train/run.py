@@ -1,0 +1,267 @@
+"""A run folder: what a Trainer does is written down as it goes, so that a kill costs little and changes nothing.
+
+    DIR/log.jsonl  DIR/checkpoints/step-N/  DIR/model/  DIR/metrics.json
+
+It knows a trainer and batches, and nothing of where they come from. What is written is written here alone.
+"""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+
+from inlay.convert import save_model
+from inlay.convert.weights import check_finite
+from inlay.errors import InputError
+from inlay.files import write_json
+from inlay.live import Live, human, say
+from inlay.text.pack import Batches
+from inlay.train import checkpoint, heldout
+from inlay.train.log import NAME as LOG
+from inlay.train.log import Log
+from inlay.train.trainer import Step, TrainConfig, Trainer
+
+if TYPE_CHECKING:
+    from inlay.tokenize.tokenizer import Tokenizer
+
+CHECKPOINTS, MODEL, METRICS = "checkpoints", "model", "metrics.json"
+FREE = frozenset(
+    {
+        *("steps", "minutes", "tokens", "threads", "device"),
+        *("checkpoint_every", "keep", "evaluate_every", "evaluate_batches", "tensorboard"),
+    }
+)
+"""Fields of RunConfig that may be others when a run is resumed: how long, where, and what is kept of it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(TrainConfig):
+    """How a model learns, on what, and what is kept of it."""
+
+    checkpoint_every: int = 200
+    """Steps from one checkpoint to the next; the last step has one too."""
+    keep: int = 2
+    """Checkpoints that are kept, the newest ones; and the best on held-out text beside them."""
+    evaluate_every: int | None = None
+    """Steps from one look at held-out text to the next; null: at each checkpoint."""
+    evaluate_batches: int = 50
+    """Held-out batches at most that are looked at."""
+    threads: int | None = None
+    """Threads of torch; null: as many as it takes by itself. The same number gives the same bits."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where; auto takes the GPU if there is one."""
+    tensorboard: bool = False
+    """Write events for TensorBoard beside the log."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("checkpoint_every", "keep", "evaluate_every", "evaluate_batches", "threads"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise InputError(f"{name}={value} must be at least 1")
+
+    def place(self) -> torch.device:
+        """The device; the threads are set as well."""
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        found = torch.cuda.is_available()
+        if self.device == "cuda" and not found:
+            raise InputError("device=cuda, but torch finds no GPU here; set train.device=cpu")
+        return torch.device("cuda" if found and self.device != "cpu" else "cpu")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """A checkpoint that was read and is sound."""
+
+    folder: Path
+    parts: Mapping[str, Mapping[str, torch.Tensor]]
+    state: dict[str, Any]
+
+
+def find(folder: Path, resume: str | Path | None) -> Point | None:
+    """The checkpoint to go on from: that of a path; with `auto` the newest sound one of the run, if it has any.
+
+    A damaged one is passed over, and a line says so.
+    """
+    if resume is None:
+        return None
+    if str(resume) != "auto":
+        return Point(folder=Path(resume), **dict(zip(("parts", "state"), checkpoint.read(Path(resume)), strict=True)))
+    for _, path in reversed(checkpoint.steps(folder / CHECKPOINTS)):
+        try:
+            parts, state = checkpoint.read(path)
+        except InputError as error:
+            say(f"note: {error}; going on from the checkpoint before it")
+            continue
+        return Point(folder=path, parts=parts, state=state)
+    return None
+
+
+class Run:
+    """A trainer at work in a folder: `for step in run: …`, then `run.finish(tokenizer)`.
+
+    Each step is a row of the log; held-out text is looked at, and checkpoints written, as `config` says. Ctrl-C, and
+    the signal that asks a process to end, wait for the step to be done: KeyboardInterrupt comes with it saved.
+    A loss that is not finite, and a full disk, are InputErrors that leave the last checkpoint as it is.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        trainer: Trainer,
+        config: RunConfig,
+        held_out: Batches | None = None,
+        *,
+        begin: Point | None = None,
+        label: str = "train",
+        flops: Callable[[Step], float] | None = None,
+    ) -> None:
+        self.folder, self.trainer, self.config, self.held_out, self.label = folder, trainer, config, held_out, label
+        self.told: dict[str, Any] = {"heldout": None, "best": None}
+        """What checkpoints say beside the trainer's state: the last look at held-out text, and the best."""
+        self.begin = begin
+        if begin is not None:
+            state = trainer.take(begin.parts, begin.state, begin.folder)
+            self.told = {key: state.get(key) for key in self.told}
+            if config.steps is not None and trainer.step > config.steps:
+                raise InputError(
+                    f"{begin.folder} is beyond train.steps={config.steps}; set more, or name an earlier checkpoint"
+                )
+
+    def __iter__(self) -> Iterator[Step]:
+        trainer, config, before = self.trainer, self.config, self.trainer.step
+        self._forget_later()
+        with (
+            Log(self.folder / LOG, resume_at=before if (self.folder / LOG).exists() else None) as log,
+            _Stop() as stop,
+            Live(self.label, unit="steps", done=before) as live,
+        ):
+            for step in trainer:
+                row = _row(step, trainer)
+                log.write(row)
+                live.total = step.number / trainer.progress
+                live.at(step.number, _note(row))
+                yield step
+                ends = trainer.progress >= 1 or stop.asked
+                saves = ends or not step.number % config.checkpoint_every
+                looks = not step.number % (config.evaluate_every or config.checkpoint_every)
+                if (looks or trainer.progress >= 1) and self.held_out is not None:
+                    self._look(log)
+                if saves:
+                    log.sync()
+                    self._save()
+                if stop.asked:
+                    raise KeyboardInterrupt
+
+    def _look(self, log: Log) -> None:
+        assert self.held_out is not None
+        trainer, config = self.trainer, self.config
+        with averaged(trainer):
+            found = heldout.evaluate(
+                trainer.model, trainer.objective, self.held_out, seed=trainer.seed, most=config.evaluate_batches
+            )
+        told = {"step": trainer.step, **{f"heldout_{name}": value for name, value in found.items()}}
+        log.write(told)
+        self.told["heldout"] = told
+
+    def _save(self) -> None:
+        trainer, told = self.trainer, self.told
+        looked, best = told["heldout"], told["best"]
+        if looked and looked["step"] == trainer.step and (not best or looked["heldout_loss"] < best["heldout_loss"]):
+            told["best"] = {"step": trainer.step, "heldout_loss": looked["heldout_loss"]}
+        folder = self.folder / CHECKPOINTS
+        check_finite(dict(trainer.learner.tensors()), f"step {trainer.step}")
+        trainer.save(folder / f"step-{trainer.step}", **told)
+        checkpoint.prune(folder, self.config.keep, told["best"] and told["best"]["step"])
+
+    def _forget_later(self) -> None:
+        """Who goes back to an earlier checkpoint leaves those after it: `auto` must not find them again."""
+        if self.begin is not None and self.begin.folder.parent.resolve() == (self.folder / CHECKPOINTS).resolve():
+            for step, path in checkpoint.steps(self.folder / CHECKPOINTS):
+                if step > self.trainer.step:
+                    checkpoint.remove(path)
+
+    def finish(self, tokenizer: "Tokenizer | None" = None, **more: Any) -> dict[str, Any]:
+        """Write the model folder and metrics.json, and give what is in it; `more` is written there too."""
+        trainer = self.trainer
+        with averaged(trainer):
+            save_model(trainer.model, self.folder / MODEL, tokenizer=tokenizer, force=True)
+        looked = {name: value for name, value in (self.told["heldout"] or {}).items() if name != "step"}
+        metrics = {
+            "steps": trainer.step,
+            "tokens": trainer.seen,
+            "seconds": round(trainer.seconds, 3),
+            "seed": trainer.seed,
+            "parameters": sum(weight.numel() for weight in trainer.model.parameters()),
+            "heldout_loss": None,
+            **looked,
+            "best": self.told["best"],
+            **more,
+        }
+        write_json(self.folder / METRICS, metrics)
+        return metrics
+
+
+@contextlib.contextmanager
+def averaged(trainer: Trainer) -> Iterator[None]:
+    """Within it the weights are their average, where the trainer keeps one; afterwards they are as before."""
+    if trainer.average is None:
+        yield
+        return
+    own = {name: tensor.detach().clone() for name, tensor in trainer.learner.tensors()}
+    trainer.learner.fill(trainer.average)
+    try:
+        yield
+    finally:
+        trainer.learner.fill(own)
+
+
+class _Stop:
+    """Ctrl-C, and the signal by which a machine is taken back, wait for the end of a step; a second one does not."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> "_Stop":
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        say("stopping when this step is done and saved; once more stops at once")
+
+
+def _row(step: Step, trainer: Trainer) -> dict[str, Any]:
+    return {
+        "step": step.number,
+        **step.figures,
+        "lr": step.lr,
+        "norm": step.norm,
+        "tokens": step.seen,
+        "tokens_per_s": round(step.tokens / step.seconds, 1),
+        "seconds": round(trainer.seconds, 3),
+    }
+
+
+def _note(row: Mapping[str, Any]) -> str:
+    parts = [f"loss {row['loss']:.3f}", f"lr {row['lr']:.2g}", f"{human(row['tokens_per_s'])} tokens/s"]
+    if "share_of_peak" in row:
+        parts.append(f"{row['share_of_peak']:.0%} of peak")
+    return "  ".join(parts)
