@@ -17,7 +17,7 @@ from inlay.errors import InputError
 from inlay.model.model import Model, ModelConfig
 from inlay.model.relative import XLRelative
 from inlay.objective.language import need_head, on, token_nll
-from inlay.objective.masked import MaskedExample, MaskedLM, MaskedObjective
+from inlay.objective.masked import MaskedExample, MaskedLM, MaskedObjective, need_both_ways
 from inlay.objective.masks import Harmonic, Spans
 from inlay.objective.objective import Objective
 
@@ -109,7 +109,7 @@ def _build(
     config: NextSentence | SentenceOrder, name: str, model: ModelConfig, tokenizer: "Tokenizer", seed: int
 ) -> PairObjective:
     objective = type(config).__name__
-    masked = config.masked.build(model, tokenizer, seed=seed)
+    need_both_ways(model, objective)
     need_head(model, "pair", objective)
     relative = model.encoder and model.encoder.relative  # compares segments, instead of adding them
     if model.input.n_segments < 2 and not isinstance(relative, XLRelative):
@@ -117,4 +117,4 @@ def _build(
             f"{objective} has texts of two segments, and input.n_segments={model.input.n_segments} cannot tell them "
             "apart; set it to 2"
         )
-    return PairObjective(name, masked)
+    return PairObjective(name, config.masked.build(model, tokenizer, seed=seed))
