@@ -48,8 +48,8 @@ def lm(
 
     Prints the perplexity, exp of the mean loss per token, and the bits per byte, by which models with different
     tokenizers compare. Of a masked model it is the pseudo-perplexity: each token is hidden in turn, and the time grows
-    with the window. A long document is read in windows that overlap: every token counts once, and all but the first
-    ones have at least length - stride tokens of their document to be told from.
+    with the window. A long document is read in windows that overlap: every token counts once, and is told from length -
+    stride others of its document at least, but near its beginning (a masked model: near both ends).
 
     Examples:
     inlay evaluate lm runs/gpt2/model --on heldout.txt
@@ -80,7 +80,7 @@ def lm(
             "loss": f"{score.loss:.4f} nats per token",
             "text": f"{score.documents:,} documents, {score.tokens:,} tokens, {score.bytes:,} bytes",
             "unknown": f"{score.unknown:,} tokens ({score.unknown / score.tokens:.2%})",
-            "exact": f"{score.exact:,} documents come back from their tokens as they were ({score.exact / score.documents:.0%})",
+            "exact": f"{score.exact:,} of {score.documents:,} documents come back from their tokens as they were",
             "windows": f"{score.length:,} tokens, of which {score.stride:,} count in a long document",
         }
     )
