@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from inlay.model.model import Model
 from inlay.objective.objective import Example, Objective
+from inlay.train.shares import shared
 
 
 class Learner(nn.Module):
@@ -29,4 +30,4 @@ class Learner(nn.Module):
     def fill(self, tensors: Mapping[str, Tensor]) -> None:
         """Copy values into the tensors of these names; names and shapes must be the same."""
         for name, own in self.tensors():
-            own.copy_(tensors[name])
+            own.copy_(shared(tensors[name], own))

@@ -27,6 +27,8 @@ from inlay.text.pack import Batches
 from inlay.train import checkpoint, optim
 from inlay.train.learner import Learner
 from inlay.train.schedule import Linear, Schedule
+from inlay.train.shares import shared, whole
+from inlay.train.world import Spread, World, check, spread, together
 
 _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -57,6 +59,8 @@ class TrainConfig:
     """Keep an average of the weights that forgets so slowly (0.999), and give that as the model; 0: none."""
     checkpointing: bool = False
     """Compute activations twice instead of keeping them: less memory, a third more time."""
+    parallel: Spread = "ddp"
+    """With torchrun: every process holds the whole model (ddp), or a share of every weight (fsdp)."""
 
     def __post_init__(self) -> None:
         if self.steps is None and self.minutes is None and self.tokens is None:
@@ -101,8 +105,17 @@ class Trainer:
     """Updates of a model, one for each turn of a `for` loop, until its steps, minutes or tokens are used up."""
 
     def __init__(
-        self, model: Model, objective: Objective, batches: Batches, config: TrainConfig, *, seed: int = 0
+        self,
+        model: Model,
+        objective: Objective,
+        batches: Batches,
+        config: TrainConfig,
+        *,
+        seed: int = 0,
+        world: World | None = None,
     ) -> None:
+        self.world = world or World(device=model.device)
+        check(self.world, config.accumulate)
         objective.bind(model)
         self.model, self.objective, self.batches = model, objective, batches
         self.config, self.seed = config, seed
@@ -110,6 +123,7 @@ class Trainer:
         """Where the run stands: updates, tokens, and the time they took."""
         objective.to(model.device)
         self.learner = Learner(model, objective)
+        self._spread = spread(self.learner, self.world, config.parallel)
         self.optimizers = optim.build(config.optimizer, self.learner, layer_decay=config.layer_decay)
         self.scaler = torch.amp.GradScaler(model.device.type, enabled=config.precision == "fp16")
         self.average = {name: value.detach().clone() for name, value in self.learner.tensors()} if config.ema else None
@@ -129,48 +143,41 @@ class Trainer:
 
     def __iter__(self) -> Iterator[Step]:
         """Go on from where the run stands; a loop that is left by `break` can be entered again."""
-        with ThreadPoolExecutor(1) as ahead, torch.random.fork_rng():
-            drawn: Future[list[tuple[int, Example]]] | None = None
+        cards = [self.world.device] if self.world.device.type == "cuda" else []
+        with ThreadPoolExecutor(1) as ahead, torch.random.fork_rng(cards):
+            drawn: Future[list[tuple[int, int, Example]]] | None = None
             while self.progress < 1:
                 begin = time.monotonic()
                 examples = drawn.result() if drawn else self._draw(self.step)
                 drawn = ahead.submit(self._draw, self.step + 1)  # while the model learns from these
                 yield self._update(examples, begin)
 
-    def _draw(self, step: int) -> list[tuple[int, Example]]:
-        """(tokens, example) of this machine's micro-batches of a step."""
+    def _draw(self, step: int) -> list[tuple[int, int, Example]]:
+        """(number, tokens, example) of this process's micro-batches of a step."""
         found = []
-        for number in range(step * self.config.accumulate, (step + 1) * self.config.accumulate):
+        first = step * self.config.accumulate
+        for number in range(first + self.world.rank, first + self.config.accumulate, self.world.size):
             batch = self.batches.batch(number)
-            found.append((batch.n_tokens, self.objective.draw(batch, np.random.default_rng((self.seed, number)))))
+            example = self.objective.draw(batch, np.random.default_rng((self.seed, number)))
+            found.append((number, batch.n_tokens, example))
         return found
 
-    def _update(self, examples: list[tuple[int, Example]], begin: float) -> Step:
+    def _update(self, examples: list[tuple[int, int, Example]], begin: float) -> Step:
         self.learner.train()
         self.model.input.at_step(self.step)
-        over: dict[str, float] = {}
-        for _, example in examples:
-            for name, count in example.counts.items():
-                over[name] = over.get(name, 0.0) + count
-        tokens = sum(n for n, _ in examples)
-        figures: dict[str, float] = {}
-        for micro, (_, example) in enumerate(examples):
-            torch.manual_seed(self._torch_seed(self.step * self.config.accumulate + micro))
-            with torch.autocast(self.model.device.type, _TYPES.get(self.config.precision), self._low):
-                answer = self.learner(example, over)
-            self.scaler.scale(answer["loss"]).backward()
-            for name, value in answer.items():
-                figures[name] = figures.get(name, 0.0) + float(value.detach())
-            self._refuse(figures["loss"], f"the loss of micro-batch {micro}")
+        over, tokens = self._counts(examples)
+        figures = self._figures(
+            [self._learn(*example, over=over, last=example is examples[-1]) for example in examples]
+        )
         for optimizer in self.optimizers:
             self.scaler.unscale_(optimizer)
-        norm = float(nn.utils.clip_grad_norm_(self.learner.parameters(), self.config.clip or float("inf")))
+        norm = self._clip()
         if not self._fp16:
-            self._refuse(norm, "the norm of the gradient")
+            self._refuse(norm, "the norm of the gradient", self._numbers)
         lr = self._step_optimizers(self._share(tokens))
         self.step += 1
         self.seen += tokens
-        seconds = time.monotonic() - begin
+        seconds = self._elapsed(begin)
         self.seconds += seconds
         return Step(
             number=self.step,
@@ -182,6 +189,51 @@ class Trainer:
             seconds=seconds,
             skipped=self._fp16 and not np.isfinite(norm),
         )
+
+    def _counts(self, examples: list[tuple[int, int, Example]]) -> tuple[dict[str, float], int]:
+        """(predictions of each term, tokens) of the whole step, on all processes."""
+        names = list(examples[0][2].counts)
+        mine = [sum(example.counts[name] for _, _, example in examples) for name in names]
+        *counts, tokens = self.world.sum([*mine, sum(tokens for _, tokens, _ in examples)])
+        return dict(zip(names, counts, strict=True)), int(tokens)
+
+    def _learn(
+        self, number: int, _: int, example: Example, *, over: Mapping[str, float], last: bool
+    ) -> dict[str, Tensor]:
+        """Add one micro-batch's gradient; its share of every figure."""
+        torch.manual_seed(self._torch_seed(number))
+        low = self.config.precision != "fp32"
+        with together(self._spread, last=last):
+            with torch.autocast(self.model.device.type, _TYPES.get(self.config.precision), low):
+                answer = self._spread(example, over)
+            # Gradients of several processes are averaged, and should be summed.
+            self.scaler.scale(answer["loss"] * self.world.size).backward()
+        return {name: value.detach() for name, value in answer.items()}
+
+    def _figures(self, answers: list[dict[str, Tensor]]) -> dict[str, float]:
+        """The figures of the whole step; NotFinite where the loss of a micro-batch is no number."""
+        names = list(answers[0])
+        table = torch.stack([torch.stack([answer[name].float() for name in names]) for answer in answers]).tolist()
+        losses = [0.0] * self.config.accumulate
+        losses[self.world.rank :: self.world.size] = [row[names.index("loss")] for row in table]
+        found = self.world.sum([*losses, *map(sum, zip(*table, strict=True))])
+        for number, loss in zip(self._numbers, found, strict=False):
+            self._refuse(loss, "the loss", range(number, number + 1))
+        return dict(zip(names, found[len(losses) :], strict=True))
+
+    @property
+    def _numbers(self) -> range:
+        """Of the micro-batches of this step."""
+        return range(self.step * self.config.accumulate, (self.step + 1) * self.config.accumulate)
+
+    def _clip(self) -> float:
+        norm = nn.utils.clip_grad_norm_(self.learner.parameters(), self.config.clip or float("inf"))
+        return float(whole({"norm": norm})["norm"])
+
+    def _elapsed(self, begin: float) -> float:
+        """Seconds since then by the first process's clock, so that all end a run of so many minutes at one step."""
+        seconds = time.monotonic() - begin
+        return self.world.sum([seconds if self.world.first else 0.0])[0] if self.config.minutes else seconds
 
     def _step_optimizers(self, factor: float) -> float:
         for optimizer in self.optimizers:
@@ -209,20 +261,16 @@ class Trainer:
             else:
                 self.average[name].copy_(value)
 
-    def _refuse(self, value: float, what: str) -> None:
-        if np.isfinite(value) or (self._fp16 and what.endswith("gradient")):
+    def _refuse(self, value: float, what: str, batches: range) -> None:
+        if np.isfinite(value):
             return
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
-        first = self.step * self.config.accumulate
+        which = f"batch {batches[0]}" if len(batches) == 1 else f"batches {batches[0]} to {batches[-1]}"
         raise NotFinite(
-            f"step {self.step + 1}: {what} is {value} (batches {first} to {first + self.config.accumulate - 1}); the "
-            "weights are those before it: lower train.optimizer.lr, warm up longer, or go on from the last checkpoint"
+            f"step {self.step + 1}: {what} of {which} is {value}; the weights are those before it: lower "
+            "train.optimizer.lr, warm up longer, or go on from the last checkpoint"
         )
-
-    @property
-    def _low(self) -> bool:
-        return self.config.precision != "fp32"
 
     @property
     def _fp16(self) -> bool:
@@ -245,13 +293,15 @@ class Trainer:
 
     def save(self, folder: str | Path, **more: Any) -> None:
         """Write a checkpoint, from which `load` goes on bit for bit; `more` is kept in its state."""
-        parts: dict[str, dict[str, Tensor]] = {"model": dict(self.learner.tensors())}
+        parts: dict[str, dict[str, Tensor]] = {"model": whole(dict(self.learner.tensors()))}
         names = {weight: name for name, weight in self.learner.named_parameters()}
         if remembered := checkpoint.of_optimizers(self.optimizers, names):
-            parts["optimizer"] = remembered
+            parts["optimizer"] = whole(remembered)
         if self.average is not None:
-            parts["average"] = self.average
-        checkpoint.write(Path(folder), parts, self.state() | more)
+            parts["average"] = whole(self.average)
+        if self.world.first:
+            checkpoint.write(Path(folder), parts, self.state() | more)
+        self.world.wait()
 
     def load(self, folder: str | Path) -> dict[str, Any]:
         """Go on from a checkpoint; its state. InputError where it is damaged, or of another model, data or seed."""
@@ -271,7 +321,7 @@ class Trainer:
         self.learner.fill(parts["model"])
         if self.average is not None:
             _check_same(parts.get("average", {}), own, folder / "average")
-            self.average = {name: value.to(own[name].device) for name, value in parts["average"].items()}
+            self.average = {name: shared(value, own[name]) for name, value in parts["average"].items()}
         checkpoint.into_optimizers(self.optimizers, dict(self.learner.named_parameters()), parts.get("optimizer", {}))
         self.scaler.load_state_dict(state["scaler"])
         self.step, self.seen, self.seconds = int(state["step"]), int(state["seen"]), float(state["seconds"])
