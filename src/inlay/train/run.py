@@ -164,9 +164,7 @@ class Run:
         assert self.held_out is not None
         trainer, config = self.trainer, self.config
         with averaged(trainer):
-            found = heldout.evaluate(
-                trainer.model, trainer.objective, self.held_out, seed=trainer.seed, most=config.evaluate_batches
-            )
+            found = heldout.evaluate(trainer.learner, self.held_out, seed=trainer.seed, most=config.evaluate_batches)
         told = {"step": trainer.step, **{f"heldout_{name}": value for name, value in found.items()}}
         log.write(told)
         self.told["heldout"] = told
