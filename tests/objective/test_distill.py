@@ -15,7 +15,7 @@ from inlay.model.model import Model, ModelConfig
 from inlay.model.presets import preset, resize
 from inlay.model.student import First, Narrow, Spread, make_student
 from inlay.objective.causal import CausalLM
-from inlay.objective.distill import Distill, DistillObjective
+from inlay.objective.distill import Distill, DistillObjective, Whole
 from inlay.objective.distill_layers import Attention, Cosine, Hidden, Last, Pairs, Uniform
 from inlay.objective.distill_logits import Logits
 from inlay.objective.distill_part import Asked
@@ -69,6 +69,12 @@ def asked(student: Model, of: Teacher, at: list[int] | None = None) -> Asked:
 
 def task(family: str) -> MaskedLM | CausalLM:
     return CausalLM() if family == "gpt2" else MaskedLM(p=0.4)
+
+
+def test_the_task_that_is_not_said_is_the_teachers() -> None:
+    assert Distill().task_for(literal("gpt2")) == CausalLM()
+    assert Distill().task_for(literal("bert")) == MaskedLM()
+    assert Distill(parts=(Cosine(),), task=Whole()).task_for(literal("bert")) == Whole()
 
 
 @pytest.mark.parametrize("family", ["bert", "gpt2", "modernbert"])
@@ -276,7 +282,7 @@ def test_vectors_of_whole_texts_are_compared_without_a_task(pool: str, measure: 
     of = teacher()
     student = make_student(of.model, Spread(n_layers=2)).eval()
     part = SentenceVectors(pool=pool, measure=measure)  # type: ignore[arg-type]
-    found = built(Distill(parts=(part,), task=None), student, of)(student, batch(), np.random.default_rng(0))
+    found = built(Distill(parts=(part,), task=Whole()), student, of)(student, batch(), np.random.default_rng(0))
     pick = {"first": lambda x: x[0], "last": lambda x: x[-1], "mean": lambda x: x.mean(0)}[pool]
     ours, theirs = (torch.stack([pick(x) for x in m(batch()).split(LENGTHS)]) for m in (student, of.model))
     wanted = F.mse_loss(ours, theirs) if measure == "mse" else (1 - F.cosine_similarity(ours, theirs)).mean()
@@ -288,7 +294,7 @@ def test_a_config_comes_back_from_its_tree() -> None:
     for config in (
         Distill(),
         Distill(parts=ALL, task=CausalLM()),
-        Distill(parts=(Hidden(map=Pairs(at=((1, 3),))),), task=None),
+        Distill(parts=(Hidden(map=Pairs(at=((1, 3),))),), task=Whole()),
     ):
         assert from_tree(Distill, to_tree(config)) == config
 
@@ -299,7 +305,7 @@ def test_a_config_comes_back_from_its_tree() -> None:
         (lambda: Distill(parts=()), "no part"),
         (lambda: Distill(parts=(Cosine(weight=0),)), "weight above 0"),
         (lambda: Distill(parts=(Cosine(), Cosine())), "cosine twice"),
-        (lambda: Distill(parts=(Logits(),), task=None), "set task"),
+        (lambda: Distill(parts=(Logits(),), task=Whole()), "set task"),
         (lambda: Logits(temperature=0), "temperature=0"),
         (lambda: Cosine(weight=-1), "weight=-1"),
         (lambda: Pairs(at=()), "without a pair"),
@@ -308,7 +314,8 @@ def test_a_config_comes_back_from_its_tree() -> None:
         (lambda: Distill().build(literal(), TOKENIZER), "objective.teacher=DIR"),
         (lambda: Distill(task=CausalLM()).build(literal(), TOKENIZER, teacher=teacher()), "MaskedLM"),
         (lambda: Distill().build(literal("gpt2"), TOKENIZER, teacher=teacher("bert")), "CausalLM"),
-        (lambda: Distill().build(literal(), TOKENIZER, teacher=teacher("gpt2")), "CausalLM"),
+        (lambda: Distill(task=MaskedLM()).build(literal("gpt2"), TOKENIZER, teacher=teacher("gpt2")), "CausalLM"),
+        (lambda: Distill().build(literal(), TOKENIZER, teacher=teacher("gpt2")), "MaskedLM"),
         (lambda: Distill().build(resize(preset("t5-tiny"), 2, 16, 2, 32), TOKENIZER, teacher=teacher()), "one stack"),
         (lambda: Distill().build(replace(literal(), heads=()), TOKENIZER, teacher=teacher()), "language"),
         (
