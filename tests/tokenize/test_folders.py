@@ -77,6 +77,7 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
             "special_tokens_map.json": {"mask_token": _MASK, "bos_token": "<s>"},
         },
     ),
+    "bart": ("roberta", "BartTokenizer", {"config.json": {"model_type": "bart"}}),
     "gpt2": ("gpt2", "GPT2Tokenizer", {}),
     "gpt2 with a space first and padding": (
         "gpt2",
