@@ -5,13 +5,14 @@ A panic of the engine is a BaseException that `except Exception` lets through, a
 
 import base64
 import contextlib
+import json
 import os
 import re
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from inlay.errors import InputError
 
@@ -64,6 +65,16 @@ def read(path: str | Path) -> "Engine":
     with quiet(path):
         engine = Engine.from_str(text)
     check(engine, path)
+    return engine
+
+
+def parse(tree: dict[str, Any], place: str | Path) -> "Engine":
+    """The engine that the tree of a tokenizer.json makes, tried on a few texts; InputError where it breaks."""
+    from tokenizers import Tokenizer as Engine
+
+    with quiet(place):
+        engine = Engine.from_str(json.dumps(tree, ensure_ascii=False))
+    check(engine, place)
     return engine
 
 
