@@ -22,10 +22,14 @@ from inlay.commands import (
     convert,
     data,
     evaluate,
+    extend,
     fit,
     generate,
+    language,
     model,
     pretrain,
+    runs,
+    shards,
     tokenizer,
     vectors,
     vectors_align,
@@ -45,14 +49,16 @@ VERBS: Verbs = {
     "fit": fit.fit,
     "search": model.search,
     "embed": model.embed,
-    "evaluate": {"retrieval": evaluate.retrieval, "vectors": evaluate.vectors},
+    "evaluate": {"retrieval": evaluate.retrieval, "vectors": evaluate.vectors, "lm": language.lm},
     "generate": generate.generate,
     "pretrain": pretrain.pretrain,
+    "runs": runs.runs,
+    "shards": shards.shards,
     "info": model.info,
     "show": architecture.show,
     "convert": convert.convert,
     "check-data": check.check_data,
-    "tokenizer": {"train": tokenizer.train, "encode": tokenizer.encode},
+    "tokenizer": {"train": tokenizer.train, "encode": tokenizer.encode, "extend": extend.extend},
     "vectors": {
         "train": vectors_train.train,
         "neighbours": vectors.neighbours,
@@ -189,7 +195,7 @@ class _Evaluate(typer.core.TyperGroup):
 
 _CLASSES: dict[str, type[typer.core.TyperGroup]] = {"evaluate": _Evaluate}
 _GROUPS = {
-    "evaluate": """Measure models and word vectors on public tests.
+    "evaluate": """Measure models, word vectors and language models.
 
     Without a verb, the model in a folder is measured on judged queries; a folder that is named like a verb is given
     as ./vectors.
