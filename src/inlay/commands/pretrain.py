@@ -8,6 +8,7 @@ import typer
 
 from inlay.commands import show
 from inlay.commands.options import Force, Json, resumable
+from inlay.live import duration
 
 if TYPE_CHECKING:
     from inlay.train.recipe import Pretrain
@@ -45,7 +46,7 @@ def pretrain(
     """Train a language model from raw text.
 
     The tokenizer is trained on the way, unless the recipe names one; the text becomes token shards, and the model
-    learns from them what its paper trained it with, or what the recipe says. In the folder `out` are then the model, the
+    learns from them what its paper trained it with, or what the recipe says. The folder `out` then holds the model, the
     tokenizer, the log, the checkpoints and what was measured on held-out text. A run that was killed goes on with
     --resume auto, and ends as if it had not been.
 
@@ -106,7 +107,7 @@ def _told(plan: dict[str, Any], json: bool) -> None:
             "steps": f"{plan['steps']:,}",
             "tokens": f"{plan['tokens']:,}",
             "speed": f"{plan['tokens_per_s']:,.0f} tokens/s in {plan['measured_steps']} steps on this machine",
-            "time": f"about {plan['seconds'] / 60:,.1f} minutes",
+            "time": f"about {duration(plan['seconds'])}",
         }
     )
     return None

@@ -29,6 +29,7 @@ from inlay.text.shards import ShardsConfig, entropy, write_shards
 from inlay.text.words import language, segmenter
 from inlay.tokenize.kinds import Bytes
 from inlay.tokenize.tokenizer import Tokenizer
+from inlay.tokenize.training import learn
 from inlay.train.architecture import check_savable
 from inlay.train.begin import for_vectors, from_model, from_vectors
 from inlay.train.checkpoint import sweep
@@ -52,13 +53,13 @@ def pretrain(config: Pretrain, *, resume: str | Path | None = None, force: bool 
     another recipe, and before anything is written for all that does not go together.
     """
     config = config.resolved()
-    out = _claimed(config.out, resume is not None, force)
+    out = claimed(config.out, resume is not None, force)
     device = config.train.place()
     shards = config.data.shards or out / "shards"
     done = resume is not None and (shards / SHARDS).is_file()
     corpus = None if done or not config.data.sources else Corpus(*config.data.sources, config=config.data.corpus)
     _check(config)
-    with lock(out), _nothing_left(out):
+    with lock(out), nothing_left(out):
         if force:
             clear(out)
         sweep(out)
@@ -179,7 +180,8 @@ def write_yaml(path: Path, tree: Any) -> None:
     write_text(path, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=120))
 
 
-def _claimed(out: Path | None, resume: bool, force: bool) -> Path:
+def claimed(out: Path | None, resume: bool, force: bool) -> Path:
+    """The run folder, once it is certain that the run may be written there; InputError for one that holds another."""
     if out is None:
         raise InputError("out is missing; name the run folder: out=DIR")
     if not (out / _RUN).is_file():
@@ -199,7 +201,9 @@ def _check(config: Pretrain) -> None:
     kind = config.tokenizer
     assert kind is not None
     stand_in = (
-        Tokenizer.load(kind.path) if isinstance(kind, Given) else Tokenizer.train(["a"], Bytes(specials=kind.specials))
+        Tokenizer.load(kind.path)
+        if isinstance(kind, Given)
+        else Tokenizer(learn(iter(["a"]), Bytes(specials=kind.specials)))
     )
     vectors = WordVectors.load(config.init.token.path) if config.init.token and config.init.token.path else None
     model = model_of(config, stand_in, vectors)
@@ -216,7 +220,7 @@ def _first_weights(model: Model, config: Pretrain, tokenizer: Tokenizer, vectors
 
 
 @contextlib.contextmanager
-def _nothing_left(out: Path) -> Iterator[None]:
+def nothing_left(out: Path) -> Iterator[None]:
     """Within it, a run that ends before its first stage is done leaves no folder behind."""
     try:
         yield

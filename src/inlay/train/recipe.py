@@ -11,8 +11,12 @@ from inlay.errors import InputError
 from inlay.model.model import ModelConfig
 from inlay.model.wordstart import FromWords, Pieces
 from inlay.objective.causal import CausalLM
+from inlay.objective.denoise import Denoise
 from inlay.objective.masked import MaskedLM
 from inlay.objective.masks import Geometric, Harmonic, Spans, WholeWord
+from inlay.objective.permuted import PermutedLM
+from inlay.objective.replaced import ReplacedToken
+from inlay.objective.sentence_pairs import NextSentence, SentenceOrder
 from inlay.objective.spans import SpanCorruption
 from inlay.text.document import CorpusConfig
 from inlay.text.pack import Packing, Rows, SentencePairs, Sentences
@@ -22,14 +26,18 @@ from inlay.train.architecture import Architecture
 from inlay.train.run import FREE, RunConfig
 from inlay.vectors.word2vec import Word2Vec
 
-Objective = CausalLM | MaskedLM | SpanCorruption
+Objective = MaskedLM | NextSentence | SentenceOrder | ReplacedToken | PermutedLM | SpanCorruption | Denoise | CausalLM
 
 _PAPERS: dict[str, Objective] = {
-    "bert": MaskedLM(),
+    "bert": NextSentence(),
     "roberta": MaskedLM(),
     "distilbert": MaskedLM(),
     "modernbert": MaskedLM(p=0.3),
+    "albert": SentenceOrder(),
+    "electra": ReplacedToken(),
+    "xlnet": PermutedLM(),
     "t5": SpanCorruption(),
+    "bart": Denoise(),
     "gpt2": CausalLM(),
 }
 """What each family was trained with, as its paper says it."""
@@ -160,7 +168,8 @@ class Pretrain:
         if self.init.token is not None and self.init.token.path is None and not self.data.sources:
             raise InputError("init.token trains word vectors on data.source, which is missing; give init.token.path")
         objective = self.objective or of_paper(self.architecture())
-        packing = self.data.packing or _wanted(objective)
+        packing = self.data.packing or wanted(objective)
+        _check_packing(objective, packing)
         tokenizer = self._tokenizer()
         if not isinstance(tokenizer, Given):
             asked = objective.specials(packing.length) if isinstance(objective, SpanCorruption) else ()
@@ -204,7 +213,7 @@ def of_paper(model: ModelConfig) -> Objective:
         return _PAPERS[model.family]
     if model.decoder is None:
         return MaskedLM()
-    return CausalLM() if model.encoder is None else SpanCorruption()
+    return CausalLM() if model.encoder is None else Denoise()
 
 
 def _parts(config: Any) -> Iterator[Any]:
@@ -215,6 +224,19 @@ def _parts(config: Any) -> Iterator[Any]:
             yield from _parts(getattr(config, one.name))
 
 
-def _wanted(objective: Objective) -> Packing:
-    kinds: dict[str, Packing] = {"rows": Rows(), "pairs": SentencePairs(), "sentences": Sentences()}
-    return kinds[getattr(objective, "texts", "rows")]
+def wanted(objective: Objective) -> Packing:
+    """How an objective wants its texts, in 128 tokens."""
+    if isinstance(objective, NextSentence | SentenceOrder):
+        return SentencePairs(other=objective.other)
+    return Rows()
+
+
+def _check_packing(objective: Objective, packing: Packing) -> None:
+    """InputError for pairs that an objective asks about and that are none, or others than it means."""
+    if isinstance(objective, NextSentence | SentenceOrder):
+        found = packing.other if isinstance(packing, SentencePairs) else "no pairs"
+        if found != objective.other:
+            raise InputError(
+                f"{type(objective).__name__} asks about pairs (other: {objective.other}), and the packing gives "
+                f"{found}; set data.packing={{kind: SentencePairs, other: {objective.other}}}, or leave it out"
+            )

@@ -20,11 +20,14 @@ from inlay.convert import save_model
 from inlay.convert.weights import check_finite
 from inlay.errors import InputError
 from inlay.files import write_json
-from inlay.live import Live, human, say
+from inlay.live import say
 from inlay.text.pack import Batches
 from inlay.train import checkpoint, heldout
+from inlay.train.board import NAME as BOARD
+from inlay.train.board import Board
 from inlay.train.log import NAME as LOG
 from inlay.train.log import Log
+from inlay.train.progress import Progress
 from inlay.train.trainer import Step, TrainConfig, Trainer
 
 if TYPE_CHECKING:
@@ -33,7 +36,7 @@ if TYPE_CHECKING:
 CHECKPOINTS, MODEL, METRICS = "checkpoints", "model", "metrics.json"
 FREE = frozenset(
     {
-        *("steps", "minutes", "tokens", "threads", "device"),
+        *("steps", "minutes", "tokens", "threads", "device", "parallel", "checkpointing"),
         *("checkpoint_every", "keep", "evaluate_every", "evaluate_batches", "tensorboard"),
     }
 )
@@ -121,7 +124,6 @@ class Run:
         *,
         begin: Point | None = None,
         label: str = "train",
-        flops: Callable[[Step], float] | None = None,
     ) -> None:
         self.folder, self.trainer, self.config, self.held_out, self.label = folder, trainer, config, held_out, label
         self.told: dict[str, Any] = {"heldout": None, "best": None}
@@ -141,33 +143,41 @@ class Run:
         with (
             Log(self.folder / LOG, resume_at=before if (self.folder / LOG).exists() else None) as log,
             _Stop() as stop,
-            Live(self.label, unit="steps", done=before) as live,
+            self._board(before) as board,
+            Progress(trainer, self.label) as progress,
         ):
+            note = _both(log, board)
             for step in trainer:
-                row = _row(step, trainer)
-                log.write(row)
-                live.total = step.number / trainer.progress
-                live.at(step.number, _note(row))
+                note(progress.row(step))
                 yield step
                 ends = trainer.progress >= 1 or stop.asked
                 saves = ends or not step.number % config.checkpoint_every
                 looks = not step.number % (config.evaluate_every or config.checkpoint_every)
                 if (looks or trainer.progress >= 1) and self.held_out is not None:
-                    self._look(log)
+                    self._look(note)
                 if saves:
                     log.sync()
                     self._save()
                 if stop.asked:
                     raise KeyboardInterrupt
+            if self.held_out is not None and (self.told["heldout"] or {}).get("step") != trainer.step:
+                self._look(note)  # the run was to end where an earlier one was interrupted
 
-    def _look(self, log: Log) -> None:
+    def _look(self, note: Callable[[Mapping[str, Any]], None]) -> None:
         assert self.held_out is not None
         trainer, config = self.trainer, self.config
         with averaged(trainer):
             found = heldout.evaluate(trainer.learner, self.held_out, seed=trainer.seed, most=config.evaluate_batches)
         told = {"step": trainer.step, **{f"heldout_{name}": value for name, value in found.items()}}
-        log.write(told)
+        note(told)
         self.told["heldout"] = told
+
+    def _board(self, step: int) -> "contextlib.AbstractContextManager[Board | None]":
+        if not self.config.tensorboard:
+            return contextlib.nullcontext()
+        board = Board(self.folder / BOARD, resume_at=None if self.begin is None else step)
+        board.watch(self.trainer)
+        return board
 
     def _save(self) -> None:
         trainer, told = self.trainer, self.told
@@ -186,11 +196,13 @@ class Run:
                 if step > self.trainer.step:
                     checkpoint.remove(path)
 
-    def finish(self, tokenizer: "Tokenizer | None" = None, **more: Any) -> dict[str, Any]:
+    def finish(
+        self, tokenizer: "Tokenizer | None" = None, *, save: Callable[..., None] = save_model, **more: Any
+    ) -> dict[str, Any]:
         """Write the model folder and metrics.json, and give what is in it; `more` is written there too."""
         trainer = self.trainer
         with averaged(trainer):
-            save_model(trainer.model, self.folder / MODEL, tokenizer=tokenizer, force=True)
+            save(trainer.model, self.folder / MODEL, tokenizer=tokenizer, force=True)
         looked = {name: value for name, value in (self.told["heldout"] or {}).items() if name != "step"}
         metrics = {
             "steps": trainer.step,
@@ -246,20 +258,12 @@ class _Stop:
         say("stopping when this step is done and saved; once more stops at once")
 
 
-def _row(step: Step, trainer: Trainer) -> dict[str, Any]:
-    return {
-        "step": step.number,
-        **step.figures,
-        "lr": step.lr,
-        "norm": step.norm,
-        "tokens": step.seen,
-        "tokens_per_s": round(step.tokens / step.seconds, 1),
-        "seconds": round(trainer.seconds, 3),
-    }
+def _both(log: Log, board: Board | None) -> Callable[[Mapping[str, Any]], None]:
+    """Writes a row to the log, and to the board where there is one."""
 
+    def note(row: Mapping[str, Any]) -> None:
+        log.write(row)
+        if board is not None:
+            board.row(row)
 
-def _note(row: Mapping[str, Any]) -> str:
-    parts = [f"loss {row['loss']:.3f}", f"lr {row['lr']:.2g}", f"{human(row['tokens_per_s'])} tokens/s"]
-    if "share_of_peak" in row:
-        parts.append(f"{row['share_of_peak']:.0%} of peak")
-    return "  ".join(parts)
+    return note
