@@ -167,14 +167,14 @@ class Model(nn.Module):
         packed = self.pack(batch)
         stack = self.encoder or self.decoder
         assert stack is not None
-        return self._run(stack, packed, rule=rule, queries=queries, head_mask=head_mask, states=states)
+        return self.run(stack, packed, rule=rule, queries=queries, head_mask=head_mask, states=states)
 
     def encode(self, batch: Batch | Packed, *, states: list[Tensor] | None = None) -> Memory:
         """What the encoder makes of the batch, for `decode` to read."""
         if self.encoder is None:
             raise InputError("this model has no encoder; call it, or use decode")
         packed = self.pack(batch)
-        return Memory(self._run(self.encoder, packed, states=states), packed.layout)
+        return Memory(self.run(self.encoder, packed, states=states), packed.layout)
 
     def decode(
         self,
@@ -197,7 +197,7 @@ class Model(nn.Module):
         packed = self.pack(batch, held=None if cache is None else cache.lengths)
         if cache is not None:
             return self._step(packed, memory, cache, head_mask=head_mask, states=states)
-        return self._run(self.decoder, packed, memory=memory, head_mask=head_mask, states=states)
+        return self.run(self.decoder, packed, memory=memory, head_mask=head_mask, states=states)
 
     def read(self, name: str, rows: Tensor, layout: Layout) -> Tensor:
         """What the head of that name answers to rows (N, D)."""
@@ -224,7 +224,7 @@ class Model(nn.Module):
         position = [h + i for h, n in zip(held, packed.layout.lengths, strict=True) for i in range(n)]
         return Packed(packed.ids, Layout(packed.layout.lengths, self.device, position=position), packed.segments)
 
-    def _run(
+    def run(
         self,
         stack: Transformer,
         packed: Packed,
@@ -235,6 +235,7 @@ class Model(nn.Module):
         head_mask: Tensor | None = None,
         states: list[Tensor] | None = None,
     ) -> Tensor:
+        """The last rows (N, D) of a stack: one of this model, or one beside it that shares its input layer."""
         layout, numbers, back = packed.layout, None, None
         if rule is None and queries is None and (found := layout.sorted()):
             # Texts of one length side by side are taken by attention as they lie.

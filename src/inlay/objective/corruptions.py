@@ -97,13 +97,18 @@ class Deletion:
         _check_share(self.share)
 
     def apply(self, batch: Batch, marks: Marks, rng: np.random.Generator) -> Batch:
-        """round(share·n) of n tokens are gone, but never the last one; the others keep their order."""
+        """What is `kept`, in its order."""
+        keep = self.kept(batch, marks, rng)
+        return _of(batch, batch.ids[keep], batch.rows[keep])
+
+    def kept(self, batch: Batch, marks: Marks, rng: np.random.Generator) -> Flags:
+        """(N,) False for round(share·n) of n tokens, but never for the last one that is left."""
         own = np.flatnonzero(~marks.fixed[batch.ids])
         rows = batch.rows[own]
         n = np.bincount(rows, minlength=len(batch))
         keep = np.ones(len(batch.ids), bool)
         keep[own] = _rank(rows, n, rng) >= np.minimum(np.rint(n * self.share), n - 1)[rows]
-        return _of(batch, batch.ids[keep], batch.rows[keep])
+        return keep
 
 
 @dataclass(frozen=True, kw_only=True)

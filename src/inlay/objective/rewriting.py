@@ -40,7 +40,7 @@ class Ends:
 
         BART writes from the token that ends a text, T5 and all others from the padding.
         """
-        stop = _first(tokenizer, ("eos", "sep"))
+        stop = first_of(tokenizer, ("eos", "sep"))
         if stop is None:
             raise InputError(f"{objective} ends what is written, and this tokenizer has no eos or sep token; train one")
         start = written_start(model, tokenizer)
@@ -49,7 +49,7 @@ class Ends:
                 f"{objective} needs a token that the decoder begins with, and this tokenizer has no pad, bos or cls "
                 "token; train one with specials=('[PAD]', …)"
             )
-        found = (_first(tokenizer, (role,)) for role in ("pad", "bos", "cls", "eos", "sep"))
+        found = (first_of(tokenizer, (role,)) for role in ("pad", "bos", "cls", "eos", "sep"))
         return cls(start=start, stop=stop, around=frozenset(one for one in found if one is not None))
 
     def fixed(self, ids: Ids) -> NDArray[np.bool_]:
@@ -102,5 +102,6 @@ def need_writer(model: ModelConfig, objective: str) -> None:
     need_head(model, "language", objective)
 
 
-def _first(tokenizer: "Tokenizer", roles: tuple[str, ...]) -> int | None:
+def first_of(tokenizer: "Tokenizer", roles: tuple[str, ...]) -> int | None:
+    """The id of the first of these roles that the tokenizer has a token for."""
     return next((tokenizer.id(tokenizer.roles[role]) for role in roles if role in tokenizer.roles), None)
