@@ -140,7 +140,7 @@ def test_a_wide_character_counts_for_more(character: str) -> None:
 def test_a_picture_is_the_same_bytes_each_time(suffix: str, prefix: str, tmp_path: Path) -> None:
     if suffix == ".png":
         pytest.importorskip("matplotlib")
-        if prefix == "词" and picture._fonts({"词"})[1]:
+        if prefix == "词" and picture.fonts({"词"})[1]:
             pytest.skip("no font here has Chinese characters")
     shown = lay_out(made(prefix=prefix), [f"{prefix}{n}" for n in range(9)])
     paths = tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
@@ -205,6 +205,6 @@ def test_a_word_of_several_lines_or_with_control_characters_has_a_label_of_one_l
 
 def test_the_last_resort_font_does_not_count() -> None:
     pytest.importorskip("matplotlib")
-    families, missing = picture._fonts({"a", "\U000f1234"})
+    families, missing = picture.fonts({"a", "\U000f1234"})
     assert families == ["DejaVu Sans"]
     assert missing == {"\U000f1234"}

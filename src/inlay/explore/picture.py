@@ -35,7 +35,7 @@ def draw_png(shown: WordMap, path: Path) -> int:
     except ImportError:
         raise missing_extra("a .png", "matplotlib", "viz") from None
     words = [text(word) for word in shown.words]
-    families, missing = _fonts({character for word in words for character in word})
+    families, missing = fonts({character for word in words for character in word})
     written = [not missing & set(word) for word in words]
     _report(words, written, missing)
 
@@ -73,7 +73,7 @@ def _dots(figure: Any, points: NDArray[np.float64], width: float, height: float)
     axes.scatter(points[:, 0], points[:, 1], s=14, color=ACCENT, alpha=0.75, linewidths=0)
 
 
-def _fonts(characters: set[str]) -> tuple[list[str], set[str]]:
+def fonts(characters: set[str]) -> tuple[list[str], set[str]]:
     """The font families that together have these characters, each taken for what those before it lack; and the
     characters that no font has."""
     from matplotlib import font_manager
