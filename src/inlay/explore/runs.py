@@ -150,19 +150,21 @@ def curves(runs: Sequence[Run], y: str = "loss", across: Across = "steps", smoot
 
 
 def smoothed(values: Sequence[float | None], over: int) -> list[float | None]:
-    """The mean of the `over` values around each, as many before it as after it, so that it lags behind in nothing; near
-    the ends of fewer. None stays None, and counts nowhere."""
+    """The mean of the `over` values around each, as many before it as after it, so that it does not lag behind.
+
+    Near the beginning, where losses fall fast, of fewer; near the end of those before it and what there is after it.
+    None stays None, and counts nowhere.
+    """
     sums, counts = [0.0], [0]
     for value in values:
         sums.append(sums[-1] + (value or 0.0))
         counts.append(counts[-1] + (value is not None))
     found: list[float | None] = []
     for place, value in enumerate(values):
-        reach = min(over // 2, place, len(values) - 1 - place)
-        first, end = place - reach, place + reach + 1
-        found.append(
-            None if value is None else value if not reach else (sums[end] - sums[first]) / (counts[end] - counts[first])
-        )
+        reach = min(over // 2, place)
+        first, end = place - reach, min(place + reach + 1, len(values))
+        alone = value is None or not reach
+        found.append(value if alone else (sums[end] - sums[first]) / (counts[end] - counts[first]))
     return found
 
 
