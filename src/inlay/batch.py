@@ -92,6 +92,45 @@ class Batch:
         return np.repeat(np.arange(len(self.lengths)), self.lengths)
 
 
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """P pairs of texts as batches side by side: text i of each column belongs to pair i.
+
+    `groups` says which texts come from one document, so that none of them is taken for a wrong answer: (P,) one number
+    for each pair, or (P, 1 + k) the positive's and that of each of k negatives.
+    """
+
+    anchor: Batch
+    """What asks."""
+    positive: Batch
+    """What answers it."""
+    negatives: tuple[Batch, ...] = ()
+    """k columns of what does not, though it may look so."""
+    groups: NDArray[np.int64] | None = None
+
+    def __post_init__(self) -> None:
+        names = ["anchor", "positive", *(f"negatives[{i}]" for i in range(len(self.negatives)))]
+        for name, column in zip(names, self.batches, strict=True):
+            if len(column) != len(self.anchor):
+                raise InputError(f"{name} has {len(column)} texts for {len(self.anchor)} anchors; give one for each")
+        one, each = (len(self.anchor),), (len(self.anchor), 1 + len(self.negatives))
+        if self.groups is not None and self.groups.shape not in (one, each):
+            raise InputError(f"groups of shape {self.groups.shape} must have the shape {one} or {each}")
+
+    def __len__(self) -> int:
+        return len(self.anchor)
+
+    @property
+    def batches(self) -> tuple[Batch, ...]:
+        """Anchors, positives, and each column of negatives."""
+        return (self.anchor, self.positive, *self.negatives)
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens of all columns."""
+        return sum(column.n_tokens for column in self.batches)
+
+
 def _joined(name: str, lists: Sequence[Sequence[int]]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """The lists one after another (N,), and how long each is (B,)."""
     arrays = [np.asarray(one) for one in lists]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from inlay.errors import InputError
 from inlay.live import Live
+from inlay.objective.temperature import Fixed, Learned
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -22,21 +23,6 @@ Array = NDArray[np.float32]
 
 _APART = np.float32(-1e4)
 """Score of two pairs of one document: they are not each other's negatives."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fixed:
-    """Cosines are divided by this temperature."""
-
-    value: float = 0.1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Learned:
-    """The temperature starts at `start` and is trained with the table, never below `least`."""
-
-    start: float = 0.1
-    least: float = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)

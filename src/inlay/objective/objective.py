@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor, nn
 
-from inlay.batch import Batch
+from inlay.batch import Batch, Columns
 from inlay.errors import InputError
 from inlay.model.model import Model
 
@@ -43,7 +43,7 @@ class Objective(nn.Module):
     def forward(
         self,
         model: Model,
-        batch: Batch | Example,
+        batch: Batch | Columns | Example,
         rng: np.random.Generator | None = None,
         *,
         over: Mapping[str, float] | None = None,
@@ -53,10 +53,10 @@ class Objective(nn.Module):
         `over` gives the counts to divide by where this is a part of something larger; the parts' losses then add up to
         the whole's. A term without predictions is 0.
         """
-        if isinstance(batch, Batch):
+        if isinstance(batch, Batch | Columns):
             if rng is None:
                 raise InputError("a batch needs rng, which decides what is asked of it; give np.random.default_rng(0)")
-            batch = self.draw(batch, rng)
+            batch = self.draw(batch, rng)  # type: ignore[arg-type]  # which of the two, the objective says
         counts = batch.counts if over is None else over
         means = {name: total / max(counts[name], 1) for name, total in self.terms(model, batch).items()}
         parts = [mean * self.weights.get(name, 1.0) for name, mean in means.items() if self.weights.get(name, 1.0)]
