@@ -3,7 +3,7 @@
 L layers of the teacher, K of the student.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from inlay.errors import InputError
@@ -83,13 +83,15 @@ Copied = EverySecond | Spread | First | Layers
 StudentConfig = Copied | Narrow
 
 
-def make_student(teacher: Model, how: StudentConfig, *, seed: int = 0) -> Model:
+def make_student(teacher: Model, how: StudentConfig, *, heads: Collection[str] | None = None, seed: int = 0) -> Model:
     """A new model, which shares no weight with its teacher; weights that are not copied are drawn from `seed`.
 
-    Copied are the input, the heads and the layers that are kept. Raises InputError for layers that are not there, and
-    where a layer cannot stand where it would come to stand.
+    Copied are the input, the heads (those named in `heads`, if it has them) and the layers that are kept. Raises
+    InputError for layers that are not there, and where a layer cannot stand where it would come to stand.
     """
     config = student_config(teacher.config, how)
+    if heads is not None:
+        config = replace(config, heads=tuple(head for head in config.heads if head.name in heads))
     if isinstance(how, Narrow):
         return config.build(seed=seed, device=teacher.device)
     found = config.build(device=teacher.device).to(next(teacher.parameters()).dtype)

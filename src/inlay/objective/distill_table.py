@@ -4,7 +4,7 @@ N tokens, B texts, V vocabulary, D model.
 """
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from inlay.batch import Batch
 from inlay.model.heads import pick
 from inlay.model.input import Input
+from inlay.model.model import ModelConfig
 from inlay.model.packed import Packed
 from inlay.objective.distill_vectors import Measure, Pool, vectors_apart
 from inlay.objective.objective import Objective
@@ -28,9 +29,13 @@ class TokenTable:
     """How far the mean of a text's token vectors is from the teacher's vector of the text, a mean over the texts.
 
     The table starts from what the teacher makes of each token alone, as Model2Vec does; from there it learns which
-    tokens to make long, as they decide what a text is about, and which short. Texts are best read as sentences.
+    tokens to make long, as they decide what a text is about, and which short.
     """
 
+    texts: ClassVar[Literal["sentences"]] = "sentences"
+
+    teacher: str = ""
+    """The teacher's folder, or its name on the hub."""
     pool: Pool = "mean"
     """The teacher's vector of a text: its first row, its last one, or the mean of all."""
     measure: Measure = "cosine"
@@ -43,7 +48,7 @@ class TokenTable:
 
     def table(self, teacher: Teacher) -> "Table":
         """The table to start from: (V, D), zero for tokens that stand for no text."""
-        found = Table(teacher.tokenizer.size, teacher.model.config.d_model)
+        found = Table(teacher.tokenizer.size, teacher.model.config)
         ids = np.setdiff1d(np.fromiter(teacher.tokenizer.vocabulary.values(), np.int64), around(teacher.tokenizer))
         before, after = framed(teacher.tokenizer)
         with torch.no_grad():
@@ -57,10 +62,12 @@ class TokenTable:
 class Table(nn.Module):
     """(V, D) and nothing else: what a trainer takes for a model, with an input layer and no stack."""
 
-    def __init__(self, size: int, d: int) -> None:
+    def __init__(self, size: int, teacher: ModelConfig) -> None:
         super().__init__()
         self.encoder = self.decoder = None
-        self.input = Input(vocab_size=size, dropout=0.0).build(d)
+        self.config = teacher
+        """The teacher's architecture: reading with it is nearly all that a step costs."""
+        self.input = Input(vocab_size=size, dropout=0.0).build(teacher.d_model)
         nn.init.zeros_(self.input.table())
 
     @property

@@ -1,0 +1,161 @@
+"""Distillation: a teacher and raw text in, a smaller model out, in a run folder like that of a pretraining.
+
+shards → student → the steps → model/ and metrics.json, where teacher and student stand side by side.
+"""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from inlay import __version__
+from inlay.config import to_tree
+from inlay.convert import save_model
+from inlay.embed.static import StaticEmbedder
+from inlay.errors import InputError
+from inlay.files import lock
+from inlay.model.model import ModelConfig
+from inlay.model.student import EverySecond, StudentConfig, make_student
+from inlay.objective.distill import Distill, DistillObjective, Whole
+from inlay.objective.distill_table import Table, TableExample, TableObjective, TokenTable
+from inlay.objective.masked import MaskedLM
+from inlay.objective.objective import Objective
+from inlay.objective.teacher import Teacher
+from inlay.stages import Run as Stages
+from inlay.stages import clear
+from inlay.text.corpus import Corpus
+from inlay.text.pack import Batches, Rows, Sentences
+from inlay.text.shardfile import SHARDS
+from inlay.tokenize.tokenizer import Tokenizer
+from inlay.train import heldout
+from inlay.train.architecture import check_savable
+from inlay.train.checkpoint import sweep
+from inlay.train.learner import Learner
+from inlay.train.peak import training_flops
+from inlay.train.pretrain import CONFIG, Work, claimed, nothing_left, write_yaml
+from inlay.train.recipe import Data, Pretrain
+from inlay.train.run import CHECKPOINTS, FREE, Run, RunConfig, find
+from inlay.train.trainer import Trainer
+from inlay.train.work import example_flops
+
+
+@dataclass(frozen=True, kw_only=True)
+class Distillation:
+    """A distillation from raw text. The tokenizer is the teacher's."""
+
+    data: Data = field(default_factory=Data)
+    """The text."""
+    student: StudentConfig | None = None
+    """What of the teacher the student is; null: every second layer, copied. A TokenTable takes none."""
+    objective: Distill | TokenTable = field(default_factory=Distill)
+    """The teacher, and what is learned from it."""
+    train: RunConfig = field(default_factory=RunConfig)
+    """How long and how hard the student learns."""
+    out: Path | None = None
+    """The run folder."""
+    seed: int = 0
+    """Of everything that is drawn by chance."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**63:
+            raise InputError(f"seed={self.seed} must be at least 0 and below 2^63")
+        if isinstance(self.objective, TokenTable) and self.student is not None:
+            raise InputError("a TokenTable has no layers to take over; leave student out")
+
+    def resolved(self) -> "Distillation":
+        """The same with all that is left open decided; InputError where something is missing."""
+        if not self.data.sources and self.data.shards is None:
+            raise InputError("data.source is missing; name a file, a folder or a data set, or shards: data.shards=DIR")
+        if not self.objective.teacher:
+            raise InputError("objective.teacher is missing; name the teacher's folder, or its name on the hub")
+        table = isinstance(self.objective, TokenTable)
+        packing = self.data.packing or (Sentences() if table else Rows())
+        student = self.student or (None if table else EverySecond())
+        return replace(self, student=student, data=replace(self.data, packing=packing))
+
+    def identity(self) -> dict[str, Any]:
+        """What must be the same for a run to be gone on with: all but how long, where, and what is kept."""
+        tree = to_tree(self)
+        tree["train"] = {key: value for key, value in tree["train"].items() if key not in FREE}
+        del tree["out"]
+        return tree
+
+
+def distill(config: Distillation, *, resume: str | Path | None = None, force: bool = False) -> dict[str, Any]:
+    """Train the student and give what is in its metrics.json; the folder is `config.out`.
+
+    The metrics hold the error on held-out text of the teacher and of the student, before and after. `resume` and
+    `force` are those of `pretrain`. Raises InputError before anything is written for all that does not go together.
+    """
+    config = config.resolved()
+    out = claimed(config.out, resume is not None, force)
+    device = config.train.place()
+    teacher = Teacher.load(config.objective.teacher)
+    model, objective = _begun(config, teacher)
+    work = _work(config, teacher, out, resume)
+    with lock(out), nothing_left(out):
+        if force:
+            clear(out)
+        sweep(out)
+        sweep(out / CHECKPOINTS)
+        identity = {"inlay": __version__, "config": config.identity(), "teacher": teacher.identity}
+        stages = Stages(out, identity, resume=resume is not None)
+        write_yaml(out / CONFIG, to_tree(config))
+        tokenizer = Tokenizer.load(stages.stage("tokenizer", teacher.tokenizer.save))
+        shards = work.shards(tokenizer, config.data.shards or out / "shards")
+        held = work.packed(shards, "heldout") if shards.facts.heldout.documents else None
+        trainer = Trainer(model.to(device), objective, work.packed(shards, "train"), config.train, seed=config.seed)
+        beside = _before(config, trainer, teacher, held)
+        run = Run(out, trainer, config.train, held, begin=find(out, resume), label="distill")
+        for _ in run:
+            pass
+        save = _save_table if isinstance(objective, TableObjective) else save_model
+        return run.finish(teacher.tokenizer, save=save, **beside)
+
+
+def _begun(config: Distillation, teacher: Teacher) -> tuple[Any, Objective]:
+    """The student as it begins, and its objective; InputError where they do not fit, or could not be saved."""
+    assert config.data.packing is not None
+    if teacher.model.input.position is not None:
+        teacher.model.input.position.check(config.data.packing.length)
+    if isinstance(config.objective, TokenTable):
+        return config.objective.table(teacher), config.objective.build(teacher)
+    assert config.student is not None
+    student = make_student(teacher.model, config.student, heads=["language"], seed=config.seed)
+    check_savable(student.config)
+    objective = config.objective.build(student.config, teacher.tokenizer, seed=config.seed, teacher=teacher)
+    return student, objective
+
+
+def _work(config: Distillation, teacher: Teacher, out: Path, resume: str | Path | None) -> Work:
+    """The part of the run that is a pretraining's: text to shards to batches."""
+    task = config.objective.task_for(teacher.model.config) if isinstance(config.objective, Distill) else None
+    objective = MaskedLM() if task is None or isinstance(task, Whole) else task
+    recipe = Pretrain(data=config.data, objective=objective, train=config.train, seed=config.seed)
+    done = resume is not None and ((config.data.shards or out / "shards") / SHARDS).is_file()
+    read = config.data.sources and not done
+    return Work(recipe, Corpus(*config.data.sources, config=config.data.corpus) if read else None)
+
+
+def _before(config: Distillation, trainer: Trainer, teacher: Teacher, held: Batches | None) -> dict[str, Any]:
+    """The errors on held-out text of the teacher, asked what the student is asked, and of the student as it begins."""
+    found: dict[str, Any] = {"teacher": dict(teacher.identity), "before": None}
+    if held is None:
+        return found
+    asked = {"seed": config.seed, "most": config.train.evaluate_batches}
+    objective = trainer.objective
+    if isinstance(objective, DistillObjective) and objective.task is not None:
+        errors = heldout.evaluate(Learner(teacher.model.to(trainer.model.device), objective.task), held, **asked)
+        found["teacher"] |= {f"heldout_{name}": value for name, value in errors.items() if name != "loss"}
+    before = heldout.evaluate(trainer.learner, held, **asked)
+    return found | {"before": {f"heldout_{name}": value for name, value in before.items()}}
+
+
+@example_flops.register
+def _(example: TableExample, config: ModelConfig) -> float:
+    """The teacher's reading, which goes forward alone: a third of what training takes."""
+    return training_flops(replace(config, heads=()), example.read.lengths.tolist()) / 3
+
+
+def _save_table(table: Table, place: Path, *, tokenizer: Tokenizer, force: bool) -> None:
+    """Write the table as a static model, which every embedder opens."""
+    StaticEmbedder(tokenizer, table.rows()).save(place)
