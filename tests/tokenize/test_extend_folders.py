@@ -166,3 +166,22 @@ def test_words_that_are_cut_differently_are_told(last: str, after: tuple[str, ..
     assert (changes.words, changes.changed, changes.longer, changes.lost) == (2, 1, longer, lost)
     assert changes.examples == (("theet", ("th", "##eet"), after),)
     assert changes.occurrences == 3 / 15
+
+
+def test_words_grow_where_a_text_is_not_cut_before_the_model() -> None:
+    tokens = ["<unk>", "▁", *LETTERS, "th", "▁th"]
+    steps = [
+        {"type": "Prepend", "prepend": "▁"},
+        {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
+    ]
+    model = {
+        **BASE,
+        "unk_token": "<unk>",
+        "byte_fallback": True,
+        "vocab": {token: i for i, token in enumerate(tokens)},
+        "merges": [["t", "h"], ["▁", "th"]],
+    }
+    old = small(model, normalizer={"type": "Sequence", "normalizers": steps})
+    extension = extend(old, ["the ether other", "ether; the other"] * 5, Extend(words=3, min_count=2, heldout=0))
+    assert {one.token for one in extension.words} == {"▁the", "▁ether", "▁other"}
+    assert extension.tokenizer.tokens("ether the other") == ["▁ether", "▁the", "▁other"]
