@@ -13,14 +13,11 @@ from inlay.batch import Batch
 from inlay.live import Live
 from inlay.model.presets import preset
 from inlay.objective.causal import CausalLM
-from inlay.objective.masked import MaskedLM
-from inlay.objective.rewriting import Rewriting
 from inlay.tokenize.tokenizer import Tokenizer
 from inlay.train.log import TIMES, Log, read_log
 from inlay.train.peak import training_flops
 from inlay.train.progress import Progress
 from inlay.train.trainer import Step, TrainConfig, Trainer
-from inlay.train.work import example_flops
 
 TOKENIZER = Tokenizer.from_vocabulary(["sea", "ship"], ["##s"], specials=("[PAD]", "[UNK]", "[MASK]"))
 
@@ -104,31 +101,6 @@ def test_time_left_follows_whatever_ends_the_run_first(capsys: pytest.CaptureFix
         step = next(iter(run))
         progress.row(step)
     assert " 10% " in capsys.readouterr().err
-
-
-def test_examples_ask_for_what_their_texts_and_labels_do() -> None:
-    batch = Batch.of([[5] * 10, [5] * 6])
-    config = preset("bert-tiny")
-    masked = MaskedLM().build(config, TOKENIZER).draw(batch, np.random.default_rng(0))
-    labels = {"language": len(masked.labels)}
-    assert example_flops(masked, config) == training_flops(config, [10, 6], heads=labels)
-    config = preset("t5-tiny")
-    written = Rewriting.of(batch, np.full(7, 5, np.int32), np.array([3, 4]), 0)
-    expected = training_flops(config, [10, 6], target=[3, 4], heads={"language": 7})
-    assert example_flops(written, config) == expected
-
-
-def test_an_example_of_an_unknown_kind_counts_its_texts() -> None:
-    @dataclass(frozen=True)
-    class Two:
-        first: Batch
-        second: Batch
-        counts: Any = None
-
-    two = Two(Batch.of([[5] * 10]), Batch.of([[5] * 6]))
-    assert example_flops(two, preset("bert-tiny")) == training_flops(preset("bert-tiny"), [10, 6])
-    config = preset("t5-tiny")
-    assert 0 < example_flops(two, config) == training_flops(replace(config, decoder=None, heads=()), [10, 6])
 
 
 def test_the_peak_is_that_of_the_precision(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,8 @@ from inlay.model.scheme import Relative
 from inlay.model.stack import Block, Transformer
 from inlay.model.xlrelative import XLBias
 
+BACKWARD = 3
+"""Forward and backward, in units of the forward pass."""
 _SECONDS, _LEAST = 0.1, 4
 """How long the peak is looked for at each size, and how many products at least."""
 _SIZES = {"cpu": (1024, 1536), "cuda": (4096, 8192)}
@@ -38,7 +40,7 @@ def training_flops(
 
     Arguments as in `forward_flops`; the backward pass of a matrix product is two of its size.
     """
-    return 3 * forward_flops(config, lengths, target=target, queries=queries, heads=heads)
+    return BACKWARD * forward_flops(config, lengths, target=target, queries=queries, heads=heads)
 
 
 def forward_flops(
@@ -58,11 +60,11 @@ def forward_flops(
     total = 2.0 * _matrices(model.input.project) * (sum(lengths) + sum(target or ()))
     if model.encoder is not None and model.decoder is not None:
         assert target is not None, "a decoder that reads an encoder has lengths of its own"
-        total += _stack(model.encoder, lengths) + _stack(model.decoder, target, source=lengths)
+        total += stack_flops(model.encoder, lengths) + stack_flops(model.decoder, target, source=lengths)
     else:
         stack = model.encoder or model.decoder
         assert stack is not None
-        total += _stack(stack, lengths) + (0.0 if queries is None else _second(stack, lengths, queries))
+        total += stack_flops(stack, lengths) + (0.0 if queries is None else _second(stack, lengths, queries))
     for name, rows in (heads or {}).items():
         weights = _matrices(model.heads[name])
         if name == "language" and getattr(model.heads[name], "own", None) is None:
@@ -102,7 +104,8 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _stack(stack: Transformer, lengths: Sequence[int], source: Sequence[int] | None = None) -> float:
+def stack_flops(stack: Transformer, lengths: Sequence[int], source: Sequence[int] | None = None) -> float:
+    """Operations of the forward pass of one stack, that reads texts of these lengths, and those of an encoder."""
     total, causal = 0.0, stack.stack.causal
     for _, block, relative, is_local in stack.layers():
         reach = stack.stack.local.reach if stack.stack.local is not None and is_local else None
@@ -117,14 +120,17 @@ def _stack(stack: Transformer, lengths: Sequence[int], source: Sequence[int] | N
 
 
 def _second(stack: Transformer, lengths: Sequence[int], queries: Sequence[int]) -> float:
-    """XLNet's query stream: the same blocks for its own rows, which read keys and values that are there already."""
-    total, rows = 0.0, sum(queries)
-    # In a random order a row sees half of the others, on average.
-    pairs = sum(m * t / 2 for m, t in zip(queries, lengths, strict=True))
-    for _, block, relative, _ in stack.layers():
-        total += 2.0 * rows * (_matrices(block.attention) / 2 + _matrices(block.ffn)) + pairs * _per_pair(
-            block, relative
-        )
+    """What XLNet's query stream adds: the same blocks for its own rows, which read keys and values that are there.
+
+    Of the last layer's content only keys and values are needed. In a random order a row sees half of the others.
+    """
+    total, rows, tokens = 0.0, sum(queries), sum(lengths)
+    seen = sum(m * t / 2 for m, t in zip(queries, lengths, strict=True))
+    for number, block, relative, _ in stack.layers():
+        one = 2.0 * (_matrices(block.attention) / 2 + _matrices(block.ffn))  # of its four matrices, two are theirs
+        total += rows * one + seen * _per_pair(block, relative)
+        if number + 1 == stack.stack.n_layers:
+            total -= tokens * one + sum(t * t for t in lengths) * _per_pair(block, relative)
     return total
 
 

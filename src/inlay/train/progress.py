@@ -9,7 +9,7 @@ import torch
 from inlay.live import Live, human
 from inlay.train.peak import measured_peak
 from inlay.train.trainer import Step, Trainer
-from inlay.train.work import example_flops
+from inlay.train.work import question_flops
 
 _TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _MEMORY = 0.95
@@ -76,4 +76,4 @@ def _flops_per_token(trainer: Trainer) -> float:
     number = trainer.step * trainer.config.accumulate
     batch = trainer.batches.batch(number)
     example = trainer.objective.draw(batch, np.random.default_rng((trainer.seed, number)))
-    return example_flops(example, trainer.model.config) / max(batch.n_tokens, 1)
+    return question_flops(trainer.objective, example, trainer.model.config) / max(batch.n_tokens, 1)
