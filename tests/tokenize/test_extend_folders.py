@@ -65,7 +65,11 @@ BASE = {"type": "BPE", "dropout": None, "unk_token": None, "fuse_unk": False, "b
 SPACES = {"type": "Whitespace"}
 
 
-def test_words_with_a_mark_at_their_end_grow_too() -> None:
+BYTES = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+
+
+@pytest.mark.parametrize("steps", [SPACES, {"type": "Sequence", "pretokenizers": [SPACES, BYTES]}])
+def test_words_with_a_mark_at_their_end_grow_too(steps: dict[str, Any]) -> None:
     tokens = [*LETTERS, *(f"{c}</w>" for c in LETTERS), "th", "the</w>"]
     old = small(
         {
@@ -75,7 +79,7 @@ def test_words_with_a_mark_at_their_end_grow_too() -> None:
             "vocab": {token: i for i, token in enumerate(tokens)},
             "merges": [["t", "h"], ["th", "e</w>"]],
         },
-        pre_tokenizer=SPACES,
+        pre_tokenizer=steps,
     )
     extension = extend(old, ["the tother shone the tother"] * 5, Extend(words=2, min_count=2, heldout=0))
     (tother, shone) = extension.words

@@ -58,6 +58,11 @@ def extend(tokenizer: Tokenizer, texts: Iterable[str], config: Extend = _DEFAULT
     Old ids stay, new ones come after them. Memory holds all that differs between spaces: in Chinese, clauses. Raises
     InputError where the texts have no such words, and where a word can be no token of such a tokenizer.
     """
+    with border.guarded("the text", "take another tokenizer"):
+        return _extended(tokenizer, texts, config)
+
+
+def _extended(tokenizer: Tokenizer, texts: Iterable[str], config: Extend) -> Extension:
     tree = tokenizer.tree()
     parts = Parts(tree)
     _check(parts, tree)
@@ -65,7 +70,7 @@ def extend(tokenizer: Tokenizer, texts: Iterable[str], config: Extend = _DEFAULT
     counts, out_of_reach = parts.count(seen), _out_of_reach(parts, seen)
     wanted = _wanted(parts, seen, tokenizer, config)
     grown, words, pieces, unfit = tree, list[str](), dict[int, tuple[int, ...]](), 0
-    with Live("new words", unit="words") as live, border.guarded("these words"):
+    with Live("new words", unit="words") as live:
         for number in range(1, _ROUNDS + 1):
             if (room := -(-config.words * number // _ROUNDS) - len(words)) == 0:
                 continue
@@ -125,18 +130,17 @@ def _wanted(parts: Parts, seen: Counter[str], tokenizer: Tokenizer, config: Exte
     """Words that may be added, as the model would have them: how they read, and how often they occur."""
     counts: Counter[str] = Counter()
     read: dict[str, str] = {}
-    with border.guarded("a text"):
-        for chunk, times in seen.items():
-            if not config.addresses and any(mark in chunk for mark in _ADDRESS):
-                continue
-            for written, word in (found for part in parts.of(chunk) for found in parts.words(part)):
-                counts[written] += times
-                read[written] = word
-    known = tokenizer.vocabulary
+    for chunk, times in seen.items():
+        if not config.addresses and any(mark in chunk for mark in _ADDRESS):
+            continue
+        for written, word in (found for part in parts.of(chunk) for found in parts.words(part)):
+            counts[written] += times
+            read[written] = word
+    known, end = tokenizer.vocabulary, parts.end
     return {
         written: (word, counts[written])
         for written, word in read.items()
-        if counts[written] >= config.min_count and written not in known and _is_fit(word, config)
+        if counts[written] >= config.min_count and written + end not in known and _is_fit(word, config)
     }
 
 
@@ -170,7 +174,7 @@ def _added(
     found = []
     for word in words:
         tokens, (text, count) = parts.tokens(word), wanted[word]
-        number = new.id(word + parts.writing.end)
+        number = new.id(word + parts.end)
         pieces[number] = tuple(token.id for token in tokens)
         found.append(Added(word=text, token=word, id=number, count=count, pieces=tuple(t.value for t in tokens)))
     return tuple(found)

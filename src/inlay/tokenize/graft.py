@@ -18,6 +18,8 @@ _UNKNOWN_COSTS = 10.0
 """What the engine takes off the lowest score for a letter that no piece has."""
 
 Merge = tuple[str, str]
+Piece = tuple[str, tuple[int, ...]]
+"""A token, and the old ids that it stands for."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +48,7 @@ def graft(tree: dict[str, Any], words: Sequence[str]) -> Grafted:
     }
     known = _vocabulary(tree)
     for word, times in Counter(words).items():
-        if word in known or times > 1:
+        if word + parts.end in known or times > 1:
             raise InputError(f"{word!r} is a token already; leave it out")
     first = _pin(tree, model, known)
     pieces = grafts[model["type"]](model, parts, words, first)
@@ -103,7 +105,7 @@ def _scores(model: dict[str, Any], parts: Parts, words: Sequence[str], first: in
 def _merges(model: dict[str, Any], parts: Parts, words: Sequence[str], first: int) -> dict[int, tuple[int, ...]]:
     merges: list[Merge] = [(left, right) for left, right in model["merges"]]
     ranks = {merge: rank for rank, merge in enumerate(merges)}
-    vocabulary, prefix, suffix = model["vocab"], *(model.get(key) or "" for key in _MARKS)
+    vocabulary, prefix, suffix = model["vocab"], model.get("continuing_subword_prefix") or "", parts.end
     cut = {word: parts.tokens(word) for word in words}
     written = {word: word + suffix for word in words}
     found: dict[str, tuple[int, ...]] = {}
@@ -130,11 +132,7 @@ def _merges(model: dict[str, Any], parts: Parts, words: Sequence[str], first: in
     return {first + i: ids for i, ids in enumerate(new.values())}
 
 
-_MARKS = ("continuing_subword_prefix", "end_of_word_suffix")
-_Run = list[tuple[str, tuple[int, ...]]]
-
-
-def _settled(run: _Run, ranks: dict[Merge, int], prefix: str) -> _Run:
+def _settled(run: list[Piece], ranks: dict[Merge, int], prefix: str) -> list[Piece]:
     """What is left when no merge can be done any more; the first of the list that can be is done first."""
     while True:
         found = [(ranks[pair], i) for i, pair in enumerate(_pairs(run)) if pair in ranks]
@@ -144,13 +142,11 @@ def _settled(run: _Run, ranks: dict[Merge, int], prefix: str) -> _Run:
         run = [*run[:at], _joined(run[at], run[at + 1], prefix), *run[at + 2 :]]
 
 
-def _pairs(run: _Run) -> list[Merge]:
+def _pairs(run: list[Piece]) -> list[Merge]:
     return [(left, right) for (left, _), (right, _) in zip(run, run[1:], strict=False)]
 
 
-def _joined(
-    left: tuple[str, tuple[int, ...]], right: tuple[str, tuple[int, ...]], prefix: str
-) -> tuple[str, tuple[int, ...]]:
+def _joined(left: Piece, right: Piece, prefix: str) -> Piece:
     return left[0] + right[0].removeprefix(prefix), left[1] + right[1]
 
 

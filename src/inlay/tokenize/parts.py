@@ -31,6 +31,8 @@ class Parts:
         model = tree["model"]
         self.merges = model["type"] == "BPE"
         """Whether tokens are made of tokens, so that a letter without one is in no word."""
+        self.end: str = model.get("end_of_word_suffix") or ""
+        """What the model puts after a part before it looks for tokens: `</w>`."""
         unknown = model.get("unk_id")
         name = model.get("unk_token")
         self._unknown = unknown if name is None else self._engine.token_to_id(name)
@@ -76,10 +78,9 @@ class Parts:
     def count(self, chunks: Counter[str]) -> Counter[str]:
         """How often each part occurs, where each chunk occurs so often."""
         counts: Counter[str] = Counter()
-        with border.guarded("a text"):
-            for chunk, times in chunks.items():
-                for part in self.of(chunk):
-                    counts[part] += times
+        for chunk, times in chunks.items():
+            for part in self.of(chunk):
+                counts[part] += times
         return counts
 
     def _cut(self, text: str) -> list[str]:
