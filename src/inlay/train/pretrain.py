@@ -59,12 +59,16 @@ def pretrain(config: Pretrain, *, resume: str | Path | None = None, force: bool 
     done = resume is not None and (shards / SHARDS).is_file()
     corpus = None if done or not config.data.sources else Corpus(*config.data.sources, config=config.data.corpus)
     _check(config)
+    named = find(out, resume) if resume != "auto" else None
     with lock(out), nothing_left(out):
         if force:
             clear(out)
         sweep(out)
         sweep(out / CHECKPOINTS)
         stages = Stages(out, {"inlay": _version(), "config": config.identity()}, resume=resume is not None)
+        begin = named or find(out, resume)
+        if begin is not None:
+            begin.check(config.train)
         write_yaml(out / CONFIG, to_tree(config))
         work = Work(config, corpus)
         tokenizer = Tokenizer.load(stages.stage("tokenizer", work.tokenizer))
@@ -74,7 +78,6 @@ def pretrain(config: Pretrain, *, resume: str | Path | None = None, force: bool 
                 config.init.token.path or stages.stage("vectors", work.vectors(tokenizer)) / VECTORS
             )
         held = work.shards(tokenizer, shards)
-        begin = find(out, resume)
         model_config = model_of(config, tokenizer, vectors)
         model = model_config.build(seed=config.seed)
         if begin is None:

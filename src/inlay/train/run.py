@@ -87,6 +87,13 @@ class Point:
     parts: Mapping[str, Mapping[str, torch.Tensor]]
     state: dict[str, Any]
 
+    def check(self, config: "RunConfig") -> None:
+        """InputError where the run is to end before it."""
+        if config.steps is not None and self.state["step"] > config.steps:
+            raise InputError(
+                f"{self.folder} is beyond train.steps={config.steps}; set more, or name an earlier checkpoint"
+            )
+
 
 def find(folder: Path, resume: str | Path | None) -> Point | None:
     """The checkpoint to go on from: that of a path; with `auto` the newest sound one of the run, if it has any.
@@ -130,12 +137,9 @@ class Run:
         """What checkpoints say beside the trainer's state: the last look at held-out text, and the best."""
         self.begin = begin
         if begin is not None:
+            begin.check(config)
             state = trainer.take(begin.parts, begin.state, begin.folder)
             self.told = {key: state.get(key) for key in self.told}
-            if config.steps is not None and trainer.step > config.steps:
-                raise InputError(
-                    f"{begin.folder} is beyond train.steps={config.steps}; set more, or name an earlier checkpoint"
-                )
 
     def __iter__(self) -> Iterator[Step]:
         trainer, config, before = self.trainer, self.config, self.trainer.step
