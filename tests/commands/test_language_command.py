@@ -45,6 +45,18 @@ def test_the_figures_are_those_of_the_library(name: str, folder: Path, capsys: C
     assert json.loads(capsys.readouterr().out)["tokens"] == 5
 
 
+def test_a_runs_model_reads_texts_as_long_as_it_was_trained_on(
+    folder: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "model").symlink_to(folder / "run" / "model")
+    (tmp_path / "config.yaml").write_text("data: {packing: {kind: Rows, length: 24}}\n")
+    monkeypatch.chdir(tmp_path)
+    for name, more, length in ((".", [], 24), ("model", [], 24), ("model", ["--length", "40"], 40)):
+        words = ["-q", "evaluate", "lm", name, "--on", str(folder / "text.jsonl"), "--json", *more]
+        assert run(words) == 0
+        assert json.loads(capsys.readouterr().out)["length"] == length
+
+
 def test_a_person_reads_what_was_measured(folder: Path, capsys: Capture) -> None:
     assert run(["evaluate", "lm", str(folder / "bert"), "--on", str(folder / "text.jsonl")]) == 0
     out, err = capsys.readouterr()

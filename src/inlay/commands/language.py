@@ -1,7 +1,7 @@
 """`inlay evaluate lm`: how well a language model tells a text."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -29,7 +29,11 @@ def lm(
     ],
     length: Annotated[
         int | None,
-        typer.Option(metavar="N", show_default="the model's, to 1024; masked 256", help="Tokens of a window."),
+        typer.Option(
+            metavar="N",
+            show_default="the run's; else the model's, to 1024, or 256 if masked",
+            help="Tokens of a window.",
+        ),
     ] = None,
     stride: Annotated[
         int | None,
@@ -62,11 +66,12 @@ def lm(
     from inlay.text.corpus import Corpus
 
     texts = Corpus(*on, config=corpus).texts()
-    model, tokenizer = load_pair(_model_of(folder))
+    place = _model_of(folder)
+    model, tokenizer = load_pair(place)
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda, but torch finds no GPU; take --device cpu")
     model.to("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
-    score = evaluate(model, tokenizer, texts, length=length, stride=stride, most=max_tokens)
+    score = evaluate(model, tokenizer, texts, length=length or _trained(place), stride=stride, most=max_tokens)
     if score.unknown:
         say(f"note: {score.unknown:,} of {score.tokens:,} tokens are unknown: what they stand for is not measured")
     if json:
@@ -91,3 +96,16 @@ def _model_of(folder: str) -> str:
     path = Path(folder)
     inside = path / "model"
     return str(inside) if not (path / "config.json").is_file() and (inside / "config.json").is_file() else folder
+
+
+def _trained(model: str) -> int | None:
+    """Tokens of the texts that a run trained its model on: it may have places for more, of which it knows nothing."""
+    from inlay.config import load_yaml
+
+    recipe = Path(model).parent / "config.yaml"
+    if not Path(model).is_dir() or not recipe.is_file():
+        return None
+    found: Any = load_yaml(dict[str, Any], recipe)
+    for key in ("data", "packing", "length"):
+        found = found.get(key) if isinstance(found, dict) else None
+    return found if isinstance(found, int) else None

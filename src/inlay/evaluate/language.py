@@ -100,12 +100,13 @@ def evaluate(
 ) -> LanguageScore:
     """The score of a language model on these documents, all of them or their first `most` tokens.
 
-    `length` is a window's number of tokens, by default what the model takes, up to 1024 (masked models: 256); `stride`
-    how many of them count, by default half: the others are what these are told from, before them and for a masked
-    model on both sides. Raises InputError for a model that gives a text no probability, and for no text.
+    `length` is a window's number of tokens, by default what model and tokenizer take, up to 1024 (masked models: 256);
+    `stride` how many of them count, by default half: the others are what these are told from, before them and for a
+    masked model on both sides. A model that was trained on shorter texts tells longer ones badly: say its length.
+    Raises InputError for a model that gives a text no probability, and for no text.
     """
     kind = kind_of(model.config)
-    length, stride = _sizes(model, kind, length, stride)
+    length, stride = _sizes(model, tokenizer.max_length, kind, length, stride)
     reader: _Causal | _Masked = (_Causal if kind == "causal" else _Masked)(model, tokenizer, length, stride)
     unknown = tokenizer.roles.get("unk")
     unknown_id = None if unknown is None else tokenizer.id(unknown)
@@ -263,12 +264,12 @@ def _around(tokenizer: "Tokenizer") -> tuple[list[int], list[int]]:
     return whole[:begin], whole[begin + len(bare) :]
 
 
-def _sizes(model: "Model", kind: Kind, length: int | None, stride: int | None) -> tuple[int, int]:
+def _sizes(model: "Model", usual: int | None, kind: Kind, length: int | None, stride: int | None) -> tuple[int, int]:
     from inlay.generate.steps import room
 
     most = room(model)
     if length is None:
-        length = min(_LENGTH[kind], most or _LENGTH[kind])
+        length = max(min(_LENGTH[kind], most or _LENGTH[kind], usual or _LENGTH[kind]), 2)
     if length < 2 or (most is not None and length > most):
         limit = f"at least 2 and at most {most}, the model's positions" if most else "at least 2"
         raise InputError(f"length={length} must be {limit}")
