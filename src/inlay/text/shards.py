@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inlay.config import from_tree, to_tree
-from inlay.errors import InputError
+from inlay.errors import InputError, did_you_mean
 from inlay.files import CHECKSUMS, atomic_folder, atomic_path, claim_output, lock, read_json, sha256, write_json
-from inlay.live import Live
+from inlay.live import Live, say
 from inlay.stages import Run, clear
 from inlay.text.blocks import Block, blocks, border, read
 from inlay.text.corpus import Corpus, Part
@@ -41,7 +41,7 @@ from inlay.text.shardfile import (
     files_of,
     vocabulary_hash,
 )
-from inlay.text.words import language
+from inlay.text.words import LANGUAGES, language
 
 if TYPE_CHECKING:
     from inlay.tokenize.tokenizer import Tokenizer
@@ -68,6 +68,8 @@ class ShardsConfig:
     """Tokens of a shard, after which it ends with the document; what a run that is killed may lose."""
 
     def __post_init__(self) -> None:
+        if self.lang not in (known := ("auto", *LANGUAGES, "chars")):
+            raise InputError(f"language {self.lang!r} is not known{did_you_mean(self.lang, known)}")
         if not 0 <= self.held_out < 1:
             raise InputError(f"held_out={self.held_out:g} must be a share, from 0 to below 1; the default is 0.01")
         if not 1 <= self.shard_tokens <= 1 << 31:
@@ -99,19 +101,28 @@ def write_shards(
     unless `force` makes it anew; where there is no text; and where one of the two splits would be empty.
     """
     out = Path(out)
-    ours = (out / RUN).is_file()
-    hidden = out.is_dir() and all(entry.name.startswith(".") for entry in out.iterdir())  # killed before it began
-    if not ours and not hidden:
-        claim_output(out, force=False)
+    new, ours = not out.exists(), (out / RUN).is_file()
+    if not ours and out.is_dir() and any(not entry.name.startswith(".") for entry in out.iterdir()):
+        raise InputError(f"{out} is a folder that is not empty and holds no shards; give another --out")
+    claim_output(out, force=True)  # hidden entries are a run's own, killed before it began
     with lock(out):
-        if ours and force:
-            clear(out)
-        if config.words and config.lang == "auto":
-            config = ShardsConfig(**{**to_tree(config), "lang": language(corpus.texts())})
-        Run(out, _identity(corpus, tokenizer, config), resume=True)
-        if not (out / CHECKSUMS).is_file():
-            tokenizer.save(out / TOKENIZER)
-            _write(corpus, tokenizer, out, config)
+        try:
+            if ours and force:
+                clear(out)
+            if config.words and config.lang == "auto":
+                config = replace(config, lang=language(corpus.texts()))
+            Run(out, _identity(corpus, tokenizer, config), resume=True)
+            if (out / CHECKSUMS).is_file():
+                say(f"{'shards':<24}  done before")
+            else:
+                tokenizer.save(out / TOKENIZER)
+                _write(corpus, tokenizer, out, config)
+        except BaseException:
+            if not any((out / PARTS).glob("[!.]*")):  # nothing is finished that could be gone on from
+                clear(out)
+                if new:
+                    shutil.rmtree(out, ignore_errors=True)
+            raise
     return Shards.open(out, tokenizer)
 
 
@@ -297,7 +308,7 @@ def _finish(out: Path, tokenizer: "Tokenizer", config: ShardsConfig, states: lis
         counts.astype("<u8").tofile(temporary)
     write_json(out / SHARDS, to_tree(replace(facts, entropy=entropy(counts))))
     sums = {name: digest for state in states for name, digest in state.sums.items()}
-    others = [out / SHARDS, out / COUNTS, *(out / TOKENIZER).iterdir()]
+    others = [out / RUN, out / SHARDS, out / COUNTS, *(out / TOKENIZER).iterdir()]
     others += [out / PARTS / state.stored.name / _STATE for state in states]
     sums |= {file.relative_to(out).as_posix(): sha256(file) for file in others}
     write_json(out / CHECKSUMS, dict(sorted(sums.items())))
