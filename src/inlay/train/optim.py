@@ -70,34 +70,23 @@ def build(config: Optimizer, learner: nn.Module, *, layer_decay: float = 1.0) ->
     if not 0 < layer_decay <= 1:
         raise InputError(f"layer_decay={layer_decay} must be above 0 and at most 1")
     depth = _depths(named)
-    if isinstance(config, Muon):
-        inner = {name for name, weight in named.items() if _BLOCK.match(name) and weight.ndim == 2}
-        groups = _groups(named, inner, depth, layer_decay, config.weight_decay)
-        rest = build(config.rest, _Part({name: w for name, w in named.items() if name not in inner}), layer_decay=1.0)
-        for optimizer in rest:
-            for group in optimizer.param_groups:
-                group["scale"] = 1.0
-        first = torch.optim.Muon(
-            groups, lr=config.lr, momentum=config.momentum, weight_decay=config.weight_decay, adjust_lr_fn="original"
-        )
-        return [_with_largest(first, config.lr), *rest]
-    groups = _groups(named, named.keys(), depth, layer_decay, config.weight_decay)
+
+    def groups(names: Iterable[str], weight_decay: float) -> list[dict[str, Any]]:
+        return _groups({name: named[name] for name in names}, depth, layer_decay, weight_decay)
+
     if isinstance(config, Adafactor):
-        return [_with_largest(torch.optim.Adafactor(groups, lr=config.lr), config.lr)]
-    fused = all(weight.is_floating_point() for weight in named.values())
-    adam = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=fused)
-    return [_with_largest(adam, config.lr)]
+        return [_with_largest(torch.optim.Adafactor(groups(named, config.weight_decay), lr=config.lr), config.lr)]
+    if isinstance(config, AdamW):
+        return [_adamw(config, groups(named, config.weight_decay))]
+    matrices = [name for name, weight in named.items() if _BLOCK.match(name) and weight.ndim == 2]
+    rest = [name for name in named if name not in set(matrices)]
+    muon = torch.optim.Muon(groups(matrices, config.weight_decay), lr=config.lr, momentum=config.momentum)
+    return [_with_largest(muon, config.lr), _adamw(config.rest, groups(rest, config.rest.weight_decay))]
 
 
-class _Part(nn.Module):
-    """Some weights of a learner, under their names there."""
-
-    def __init__(self, named: Mapping[str, nn.Parameter]) -> None:
-        super().__init__()
-        self._named = dict(named)
-
-    def named_parameters(self, *arguments: Any, **named: Any) -> Any:
-        return iter(self._named.items())
+def _adamw(config: AdamW, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    adam = torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, eps=config.eps, fused=True)
+    return _with_largest(adam, config.lr)
 
 
 def _with_largest(optimizer: torch.optim.Optimizer, lr: float) -> torch.optim.Optimizer:
@@ -107,15 +96,13 @@ def _with_largest(optimizer: torch.optim.Optimizer, lr: float) -> torch.optim.Op
 
 
 def _groups(
-    named: Mapping[str, nn.Parameter], chosen: Iterable[str], depth: Mapping[str, int], decay: float, shrink: float
+    named: Mapping[str, nn.Parameter], depth: Mapping[str, int], decay: float, shrink: float
 ) -> list[dict[str, Any]]:
     found: dict[tuple[float, float], list[nn.Parameter]] = {}
     top = max(depth.values(), default=0)
-    chosen = set(chosen)
     for name, weight in named.items():
-        if name in chosen:
-            key = (decay ** (top - depth[name]), shrink if weight.ndim >= 2 else 0.0)
-            found.setdefault(key, []).append(weight)
+        key = (decay ** (top - depth[name]), shrink if weight.ndim >= 2 else 0.0)
+        found.setdefault(key, []).append(weight)
     return [{"params": weights, "scale": scale, "weight_decay": wd} for (scale, wd), weights in found.items()]
 
 
