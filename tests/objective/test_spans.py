@@ -183,6 +183,15 @@ def test_loss_and_gradients_are_t5_s_own(tmp_path: Path) -> None:
     assert not gradients
 
 
+@pytest.mark.parametrize("name", ["t5-tiny", "t5-v1.1-tiny", "bart-tiny", "transformer-tiny"])
+def test_a_new_model_knows_nothing_and_is_not_sure_of_it(name: str) -> None:
+    config = resize(preset(name), 2, 128, 4, 256)
+    loss = SpanCorruption().build(config, TOKENIZER)(
+        config.build(seed=0).eval(), rows([60, 40]), np.random.default_rng(0)
+    )
+    assert np.log(1000) - 0.2 < loss["loss"].item() < np.log(1000) + 1
+
+
 def test_a_tiny_model_learns_a_text_by_heart() -> None:
     model, asked = resize(MODEL, 1, 32, 2, 64).build(seed=0).eval(), objective()
     batch = rows([40, 25])

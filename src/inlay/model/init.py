@@ -50,7 +50,8 @@ class Normal:
 class Scaled:
     """Each matrix by the width that it reads: T5, whose scores are not divided. Raffel et al. 2020, arXiv:1910.10683.
 
-    Token tables 1, queries (D·K)^-½, keys, values and the feed-forward's way in D^-½, ways out (H·K)^-½ and F^-½.
+    Token table 1, queries (D·K)^-½, keys, values, the feed-forward's way in and an output table of its own D^-½, ways
+    out (H·K)^-½ and F^-½.
     """
 
     factor: float = 1.0
@@ -158,7 +159,8 @@ def _scaled(module: nn.Module, init: Scaled, rng: torch.Generator) -> None:
                     done.add(id(bias.table.weight))
     for name, weight in _matrices(module):
         if id(weight) not in done:
-            fill(weight, 1.0 if name.endswith(("token.weight", "own.weight")) else weight.size(-1) ** -0.5)
+            # An output table of its own is drawn by width too: at 1, what a new model says would be wildly sure.
+            fill(weight, 1.0 if name.endswith("token.weight") else weight.size(-1) ** -0.5)
 
 
 def _table_std(init: Init, d: int) -> float:
