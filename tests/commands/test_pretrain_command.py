@@ -56,7 +56,7 @@ def test_it_says_what_was_measured_and_what_to_do_next(
     printed, err = capsys.readouterr()
     metrics = json.loads((out / "metrics.json").read_text())
     assert f"{metrics['heldout_loss']:.4f}" in printed
-    assert f"inlay info {out}/model" in printed
+    assert f"inlay show {out}/model" in printed
     assert "4 steps" in err
     assert "loss" in err.splitlines()[-1]
     assert "tokens/s" in err.splitlines()[-1]
@@ -122,6 +122,7 @@ MISTAKES = [
         ["model.preset=bert-tiny", "objective.kind=MaskedLM", "tokenizer.specials=['[UNK]']"],
         "needs a mask token",
     ),
+    (["model.preset=bert-tiny", "objective.kind=Contrastive"], "Contrastive is given pairs, .*positives={kind: Dropout}"),
     (["model.input.position.max_len=16"], "max_len=16 is too short for texts of 32 tokens; it takes 32"),
     (["model.input.vocab_size=10"], "vocab_size=10 is less than the 261 ids of the tokenizer"),
     (["data.source=/nowhere.txt"], "/nowhere.txt: no such file"),

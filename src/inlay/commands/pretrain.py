@@ -70,7 +70,8 @@ def pretrain(
     show.facts(_facts(metrics))
     show.line()
     show.line("next:")
-    return show.line(f"  inlay info {shlex.quote(str(out))}/model")
+    show.line(f"  inlay show {shlex.quote(str(out))}/model")
+    return show.line(f"  inlay runs {shlex.quote(str(out))}")
 
 
 def _recipe(path: Path, assign: list[str]) -> "Pretrain":

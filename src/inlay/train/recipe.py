@@ -11,6 +11,7 @@ from inlay.errors import InputError
 from inlay.model.model import ModelConfig
 from inlay.model.wordstart import FromWords, Pieces
 from inlay.objective.causal import CausalLM
+from inlay.objective.contrastive import Contrastive, Dropout
 from inlay.objective.denoise import Denoise
 from inlay.objective.masked import MaskedLM
 from inlay.objective.masks import Geometric, Harmonic, Spans, WholeWord
@@ -18,6 +19,7 @@ from inlay.objective.permuted import PermutedLM
 from inlay.objective.replaced import ReplacedToken
 from inlay.objective.sentence_pairs import NextSentence, SentenceOrder
 from inlay.objective.spans import SpanCorruption
+from inlay.objective.tsdae import TSDAE
 from inlay.text.document import CorpusConfig
 from inlay.text.pack import Packing, Rows, SentencePairs, Sentences
 from inlay.text.shardfile import TOKENIZER
@@ -26,7 +28,18 @@ from inlay.train.architecture import Architecture
 from inlay.train.run import FREE, RunConfig
 from inlay.vectors.word2vec import Word2Vec
 
-Objective = MaskedLM | NextSentence | SentenceOrder | ReplacedToken | PermutedLM | SpanCorruption | Denoise | CausalLM
+Objective = (
+    MaskedLM
+    | NextSentence
+    | SentenceOrder
+    | ReplacedToken
+    | PermutedLM
+    | SpanCorruption
+    | Denoise
+    | CausalLM
+    | Contrastive
+    | TSDAE
+)
 
 _PAPERS: dict[str, Objective] = {
     "bert": NextSentence(),
@@ -228,11 +241,11 @@ def wanted(objective: Objective) -> Packing:
     """How an objective wants its texts, in 128 tokens."""
     if isinstance(objective, NextSentence | SentenceOrder):
         return SentencePairs(other=objective.other)
-    return Rows()
+    return Sentences() if objective.texts == "sentences" else Rows()
 
 
 def _check_packing(objective: Objective, packing: Packing) -> None:
-    """InputError for pairs that an objective asks about and that are none, or others than it means."""
+    """InputError for pairs that an objective asks about and that the texts are none of, or others than it means."""
     if isinstance(objective, NextSentence | SentenceOrder):
         found = packing.other if isinstance(packing, SentencePairs) else "no pairs"
         if found != objective.other:
@@ -240,3 +253,8 @@ def _check_packing(objective: Objective, packing: Packing) -> None:
                 f"{type(objective).__name__} asks about pairs (other: {objective.other}), and the packing gives "
                 f"{found}; set data.packing={{kind: SentencePairs, other: {objective.other}}}, or leave it out"
             )
+    if isinstance(objective, Contrastive) and not isinstance(objective.positives, Dropout):
+        raise InputError(
+            "Contrastive is given pairs, which raw text has none of; set objective.positives={kind: Dropout}, "
+            "which takes each text for its own pair"
+        )
