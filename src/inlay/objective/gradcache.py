@@ -4,7 +4,8 @@ A contrastive loss joins all texts of a batch, so that it cannot be cut into sma
 vectors alone: those of all texts are small, and what led to them can be computed again, a chunk at a time, once the
 gradient at the vectors is known (Gao et al. 2021, arXiv:2101.06983). Checkpointing each chunk's way from tokens to
 vectors is that algorithm: the forward pass keeps vectors, the backward pass takes the loss first and then the chunks,
-one after another. Measured beside a pass without a graph and a second one by hand, it takes the same memory and time.
+one after another. Beside two passes written out by hand, the first without a graph, it was measured to take at most a
+tenth more memory and time; and it lets hooks and other gradients work as ever.
 
 N tokens, B texts, D dimensions.
 """
