@@ -252,3 +252,62 @@ def test_a_saved_model_of_another_shape_is_refused(corpus: Path, done: Path, tmp
     save_model(config.build(), tmp_path / "m", tokenizer=tokenizer)
     with pytest.raises(InputError, match=r"init\.model=.*leave model\.preset out"):
         pretrain(recipe(corpus, tmp_path / "run", tokenizer=None, init={"model": str(tmp_path / "m")}))
+
+
+def test_held_out_text_is_told_to_nobody(tmp_path: Path) -> None:
+    texts = [f"{'abcdefghij'[n % 10] * 5}{'klmnopqrst'[n // 10] * 5} walks." for n in range(100)]
+    (tmp_path / "text.txt").write_text("\n".join(texts))
+    data = {**TINY["data"], "source": str(tmp_path / "text.txt"), "unit": "line", "held_out": 0.3, "batch": 2}
+    tokenizer = {"kind": "Words", "size": 200, "min_count": 1}
+    pretrain(recipe(None, tmp_path / "run", data=data, tokenizer=tokenizer, train={"steps": 1, "threads": 1}))
+    shards, known = Shards.open(tmp_path / "run" / "shards"), Tokenizer.load(tmp_path / "run" / "tokenizer")
+    unknown = known.id("[UNK]")
+    assert shards.counts()[unknown] == 0
+    assert sum(int((part.tokens == unknown).sum()) for part in shards.documents("heldout")) > 10
+
+
+def test_whole_words_are_the_segmenters_in_chinese(tmp_path: Path) -> None:
+    pytest.importorskip("rjieba")
+    lines = [
+        "中国人民银行决定调整存款利率。",
+        "研究人员发现计算机可以学习语言。",
+        "今天的天气非常好，我们去公园。",
+    ] * 20
+    (tmp_path / "text.txt").write_text("\n".join(f"{number}{line}" for number, line in enumerate(lines)))
+    data = {**TINY["data"], "source": str(tmp_path / "text.txt"), "unit": "line"}
+    objective = {"kind": "MaskedLM", "masks": {"kind": "WholeWord"}}
+    tokenizer = {"kind": "Characters", "size": 200, "min_count": 1}
+    made = recipe(
+        None, tmp_path / "run", data=data, tokenizer=tokenizer, objective=objective, train={"steps": 1, "threads": 1}
+    )
+    pretrain(made)
+    facts = Shards.open(tmp_path / "run" / "shards").facts
+    assert (facts.words, facts.lang, facts.sentences) == (True, "zh", False)
+
+
+def test_what_the_objective_asks_is_asked_of_the_text() -> None:
+    def asked(objective: dict[str, Any] | None, preset: str) -> tuple[bool, bool, str]:
+        tree = {"data": {"source": "x"}, "objective": objective, "model": {"preset": preset}}
+        found = from_tree(Pretrain, tree).resolved()
+        return found.wants_words, found.wants_sentences, type(found.data.packing).__name__
+
+    assert asked(None, "bert-tiny") == (False, True, "SentencePairs")
+    assert asked(None, "albert-tiny") == (True, True, "SentencePairs")
+    assert asked(None, "roberta-tiny") == (False, False, "Rows")
+    assert asked(None, "xlnet-tiny") == (True, False, "Rows")
+    assert asked({"kind": "TSDAE"}, "bert-tiny") == (False, True, "Sentences")
+
+
+def test_sentinels_are_added_to_the_tokenizer_that_span_corruption_trains(corpus: Path, tmp_path: Path) -> None:
+    model = {"preset": "t5-tiny", "n_layers": 1}
+    pretrain(recipe(corpus, tmp_path / "run", model=model, train={"steps": 1, "threads": 1}))
+    vocabulary = Tokenizer.load(tmp_path / "run" / "tokenizer").vocabulary
+    assert {"<extra_id_0>", "<extra_id_1>"} <= vocabulary.keys()
+
+
+def test_the_log_goes_to_tensorboard_too(corpus: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    train = {"steps": 2, "checkpoint_every": 1, "threads": 1, "tensorboard": True}
+    pretrain(recipe(corpus, tmp_path / "run", train=train))
+    pretrain(recipe(corpus, tmp_path / "run", train={**train, "steps": 3}), resume="auto")
+    assert len(list((tmp_path / "run" / "board").iterdir())) == 2

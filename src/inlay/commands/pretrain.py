@@ -48,7 +48,7 @@ def pretrain(
     The tokenizer is trained on the way, unless the recipe names one; the text becomes token shards, and the model
     learns from them what its paper trained it with, or what the recipe says. The folder `out` then holds the model, the
     tokenizer, the log, the checkpoints and what was measured on held-out text. A run that was killed goes on with
-    --resume auto, and ends as if it had not been.
+    --resume auto, and ends as if it had not been; how long it is, where it runs and what is kept may then be others.
 
     Examples:
     inlay pretrain examples/configs/bert.yaml data.source=docs/ out=bert train.minutes=10

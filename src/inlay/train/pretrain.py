@@ -56,7 +56,8 @@ def pretrain(config: Pretrain, *, resume: str | Path | None = None, force: bool 
     out = claimed(config.out, resume is not None, force)
     device = config.train.place()
     shards = config.data.shards or out / "shards"
-    done = resume is not None and (shards / SHARDS).is_file()
+    made = [out / "tokenizer", shards / SHARDS, *([out / "vectors"] if config.trains_vectors else [])]
+    done = resume is not None and all(path.exists() for path in made)
     corpus = None if done or not config.data.sources else Corpus(*config.data.sources, config=config.data.corpus)
     _check(config)
     named = find(out, resume) if resume != "auto" else None

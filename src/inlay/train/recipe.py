@@ -178,7 +178,7 @@ class Pretrain:
         """
         if not self.data.sources and self.data.shards is None:
             raise InputError("data.source is missing; name a file, a folder or a data set, or shards: data.shards=DIR")
-        if self.init.token is not None and self.init.token.path is None and not self.data.sources:
+        if self.trains_vectors and not self.data.sources:
             raise InputError("init.token trains word vectors on data.source, which is missing; give init.token.path")
         objective = self.objective or of_paper(self.architecture())
         packing = self.data.packing or wanted(objective)
@@ -201,6 +201,11 @@ class Pretrain:
                     f"which takes {place}"
                 )
         return self.tokenizer or WordPiece(size=8000)
+
+    @property
+    def trains_vectors(self) -> bool:
+        """Whether word vectors are trained before the model."""
+        return self.init.token is not None and self.init.token.path is None
 
     @property
     def wants_words(self) -> bool:
