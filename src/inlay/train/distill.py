@@ -13,10 +13,9 @@ from inlay.convert import save_model
 from inlay.embed.static import StaticEmbedder
 from inlay.errors import InputError
 from inlay.files import lock
-from inlay.model.model import ModelConfig
 from inlay.model.student import EverySecond, StudentConfig, make_student
 from inlay.objective.distill import Distill, DistillObjective, Whole
-from inlay.objective.distill_table import Table, TableExample, TableObjective, TokenTable
+from inlay.objective.distill_table import Table, TableObjective, TokenTable
 from inlay.objective.masked import MaskedLM
 from inlay.objective.objective import Objective
 from inlay.objective.teacher import Teacher
@@ -30,12 +29,10 @@ from inlay.train import heldout
 from inlay.train.architecture import check_savable
 from inlay.train.checkpoint import sweep
 from inlay.train.learner import Learner
-from inlay.train.peak import training_flops
 from inlay.train.pretrain import CONFIG, Work, claimed, nothing_left, write_yaml
 from inlay.train.recipe import Data, Pretrain
 from inlay.train.run import CHECKPOINTS, FREE, Run, RunConfig, find
 from inlay.train.trainer import Trainer
-from inlay.train.work import example_flops
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +89,7 @@ def distill(config: Distillation, *, resume: str | Path | None = None, force: bo
     teacher = Teacher.load(config.objective.teacher)
     model, objective = _begun(config, teacher)
     work = _work(config, teacher, out, resume)
+    named = find(out, resume) if resume != "auto" else None
     with lock(out), nothing_left(out):
         if force:
             clear(out)
@@ -99,13 +97,16 @@ def distill(config: Distillation, *, resume: str | Path | None = None, force: bo
         sweep(out / CHECKPOINTS)
         identity = {"inlay": __version__, "config": config.identity(), "teacher": teacher.identity}
         stages = Stages(out, identity, resume=resume is not None)
+        begin = named or find(out, resume)
+        if begin is not None:
+            begin.check(config.train)
         write_yaml(out / CONFIG, to_tree(config))
         tokenizer = Tokenizer.load(stages.stage("tokenizer", teacher.tokenizer.save))
         shards = work.shards(tokenizer, config.data.shards or out / "shards")
         held = work.packed(shards, "heldout") if shards.facts.heldout.documents else None
         trainer = Trainer(model.to(device), objective, work.packed(shards, "train"), config.train, seed=config.seed)
         beside = _before(config, trainer, teacher, held)
-        run = Run(out, trainer, config.train, held, begin=find(out, resume), label="distill")
+        run = Run(out, trainer, config.train, held, begin=begin, label="distill")
         for _ in run:
             pass
         save = _save_table if isinstance(objective, TableObjective) else save_model
@@ -141,19 +142,17 @@ def _before(config: Distillation, trainer: Trainer, teacher: Teacher, held: Batc
     found: dict[str, Any] = {"teacher": dict(teacher.identity), "before": None}
     if held is None:
         return found
-    asked = {"seed": config.seed, "most": config.train.evaluate_batches}
     objective = trainer.objective
+
+    def errors(learner: Learner) -> dict[str, float]:
+        found = heldout.evaluate(learner, held, seed=config.seed, most=config.train.evaluate_batches)
+        return {f"heldout_{name}": value for name, value in found.items()}
+
     if isinstance(objective, DistillObjective) and objective.task is not None:
-        errors = heldout.evaluate(Learner(teacher.model.to(trainer.model.device), objective.task), held, **asked)
-        found["teacher"] |= {f"heldout_{name}": value for name, value in errors.items() if name != "loss"}
-    before = heldout.evaluate(trainer.learner, held, **asked)
-    return found | {"before": {f"heldout_{name}": value for name, value in before.items()}}
-
-
-@example_flops.register
-def _(example: TableExample, config: ModelConfig) -> float:
-    """The teacher's reading, which goes forward alone: a third of what training takes."""
-    return training_flops(replace(config, heads=()), example.read.lengths.tolist()) / 3
+        told = errors(Learner(teacher.model.to(trainer.model.device), objective.task))
+        del told["heldout_loss"]  # it has another meaning than the student's, which is of all parts
+        found["teacher"] |= told
+    return found | {"before": errors(trainer.learner)}
 
 
 def _save_table(table: Table, place: Path, *, tokenizer: Tokenizer, force: bool) -> None:

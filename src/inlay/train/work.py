@@ -12,6 +12,7 @@ from typing import Any
 from inlay.batch import Batch
 from inlay.model.model import ModelConfig
 from inlay.objective.distill import DistillExample, DistillObjective
+from inlay.objective.distill_table import TableExample, TableObjective
 from inlay.objective.objective import Objective
 from inlay.objective.permuted import PermutedExample
 from inlay.objective.replaced import ReplacedExample, ReplacedObjective
@@ -75,6 +76,12 @@ def _(objective: DistillObjective, example: DistillExample, config: ModelConfig)
     theirs = objective.teacher.model.config
     heads = _language(theirs, len(example.labels)) if "logits" in objective.parts else {}
     return example_flops(example, config) + forward_flops(theirs, _lengths(example.batch), heads=heads)
+
+
+@question_flops.register
+def _(objective: TableObjective, example: TableExample, config: ModelConfig) -> float:
+    """The teacher's reading: a table of vectors takes next to nothing."""
+    return forward_flops(objective.teacher.model.config, _lengths(example.read))
 
 
 @question_flops.register
