@@ -311,3 +311,21 @@ def test_the_log_goes_to_tensorboard_too(corpus: Path, tmp_path: Path) -> None:
     pretrain(recipe(corpus, tmp_path / "run", train=train))
     pretrain(recipe(corpus, tmp_path / "run", train={**train, "steps": 3}), resume="auto")
     assert len(list((tmp_path / "run" / "board").iterdir())) == 2
+
+
+def test_a_bias_of_frequencies_knows_them_before_the_first_step(corpus: Path, tmp_path: Path) -> None:
+    train = {"steps": 1, "threads": 1, "optimizer": {"kind": "AdamW", "lr": 1e-9}}
+    init = {"frequencies": True}
+    heads = [{"kind": "LanguageHead", "bias": False}]
+    with pytest.raises(InputError, match="fills the bias of the language head, which this model has none of"):
+        pretrain(recipe(corpus, tmp_path / "no", init=init, model={"heads": heads}))
+    assert not (tmp_path / "no").exists()
+    data = {"held_out": 0.4}  # so that there is much to be told
+    metrics = pretrain(recipe(corpus, tmp_path / "run", data=data, init=init, train=train))
+    assert metrics["heldout_loss"] == pytest.approx(metrics["unigram_entropy"], abs=0.3)
+    drawn = pretrain(recipe(corpus, tmp_path / "drawn", data=data, train=train))
+    assert drawn["heldout_loss"] > metrics["heldout_loss"] + 1
+    bias = load_model(tmp_path / "run" / "model").state_dict()["heads.language.bias"]
+    counts = Shards.open(tmp_path / "run" / "shards").counts()
+    assert torch.exp(bias).sum() == pytest.approx(1, abs=1e-4)
+    assert int(bias.argmax()) == int(counts.argmax())

@@ -3,11 +3,14 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from inlay.convert import load_model
 from inlay.errors import InputError
 from inlay.live import say
+from inlay.model.heads import LanguageHead
 from inlay.model.input import Table
 from inlay.model.model import Model, ModelConfig
 from inlay.tokenize.tokenizer import Tokenizer
@@ -34,10 +37,28 @@ def for_vectors(config: ModelConfig, dim: int, freeze: int, place: str) -> Model
     return wide
 
 
+def need_bias(config: ModelConfig) -> None:
+    """InputError for an architecture whose language head has no bias, or that has none."""
+    if not any(isinstance(head, LanguageHead) and head.bias for head in config.heads):
+        raise InputError(
+            f"init.frequencies fills the bias of the language head, which {config.family or 'this model'} has none of; "
+            "leave it out"
+        )
+
+
 def from_vectors(model: Model, vectors: WordVectors, tokenizer: Tokenizer, init: FromVectors, seed: int) -> None:
     """Fill the token table, and say how much of the text starts from a vector."""
     coverage = model.input.start(vectors, tokenizer, init.pieces, scale=init.scale, center=init.center, seed=seed)
     say(str(coverage).splitlines()[0])
+
+
+@torch.no_grad()
+def from_frequencies(model: Model, counts: NDArray[np.int64]) -> None:
+    """Set the language head's bias to the log of each token's share, one more of each counted; `counts` (V,)."""
+    bias = model.state_dict()["heads.language.bias"]
+    padded = np.ones(len(bias))
+    padded[: len(counts)] += counts
+    bias.copy_(torch.from_numpy(np.log(padded / padded.sum())))
 
 
 @torch.no_grad()

@@ -31,7 +31,7 @@ from inlay.tokenize.kinds import Bytes
 from inlay.tokenize.tokenizer import Tokenizer
 from inlay.tokenize.training import learn
 from inlay.train.architecture import check_savable
-from inlay.train.begin import for_vectors, from_model, from_vectors
+from inlay.train.begin import for_vectors, from_frequencies, from_model, from_vectors, need_bias
 from inlay.train.checkpoint import sweep
 from inlay.train.recipe import Given, Pretrain
 from inlay.train.run import CHECKPOINTS, Run, find
@@ -82,7 +82,7 @@ def pretrain(config: Pretrain, *, resume: str | Path | None = None, force: bool 
         model_config = model_of(config, tokenizer, vectors)
         model = model_config.build(seed=config.seed)
         if begin is None:
-            _first_weights(model, config, tokenizer, vectors)
+            _first_weights(model, config, held, vectors)
         trainer = trainer_of(config, model.to(device), tokenizer, held)
         run = Run(
             out,
@@ -152,6 +152,8 @@ def model_of(config: Pretrain, tokenizer: Tokenizer, vectors: WordVectors | None
     found = config.model.fitted(config.architecture(), tokenizer, config.length)
     if config.init.token is not None and vectors is not None:
         found = for_vectors(found, vectors.dim, config.init.token.freeze, str(config.init.token.path))
+    if config.init.frequencies:
+        need_bias(found)
     check_savable(found)
     return found
 
@@ -214,11 +216,13 @@ def _check(config: Pretrain) -> None:
     objective_of(config, model, stand_in)
 
 
-def _first_weights(model: Model, config: Pretrain, tokenizer: Tokenizer, vectors: WordVectors | None) -> None:
+def _first_weights(model: Model, config: Pretrain, shards: Shards, vectors: WordVectors | None) -> None:
     if config.init.model is not None:
         from_model(model, config.init.model)
     if config.init.token is not None and vectors is not None:
-        from_vectors(model, vectors, tokenizer, config.init.token, config.seed)
+        from_vectors(model, vectors, shards.tokenizer, config.init.token, config.seed)
+    if config.init.frequencies:
+        from_frequencies(model, shards.counts())
     if config.train.ema:
         say("note: model/ will hold the average of the weights")
 

@@ -130,6 +130,8 @@ class Init:
 
     token: FromVectors | None = None
     """The token table's."""
+    frequencies: bool = False
+    """The language head's bias starts from how often each token comes, so that no step is spent on learning that."""
     model: Path | None = None
     """A model folder whose weights are taken over; heads that it lacks are drawn. It needs its own tokenizer."""
 
@@ -159,8 +161,9 @@ class Pretrain:
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**63:
             raise InputError(f"seed={self.seed} must be at least 0 and below 2^63")
-        if self.init.token is not None and self.init.model is not None:
-            raise InputError("init.token and init.model are two ways to begin; leave one out")
+        if self.init.model is not None and (self.init.token is not None or self.init.frequencies):
+            other = "frequencies" if self.init.token is None else "token"
+            raise InputError(f"init.{other} and init.model are two ways to begin; leave one out")
 
     def architecture(self) -> ModelConfig:
         """The literal of the model, before it is fitted to the tokenizer."""
