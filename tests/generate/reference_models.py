@@ -1,4 +1,4 @@
-"""Tiny GPT-2 and T5 of the reference library with random weights, and the same as ours."""
+"""Tiny GPT-2, T5 and BART of the reference library with random weights, and the same as ours."""
 
 import tempfile
 from typing import Any
@@ -9,6 +9,8 @@ from inlay.convert import load_model
 from inlay.model.model import Model
 
 V = 97
+STARTS = {"t5": 0, "bart": 2}
+"""What a decoder beside an encoder begins with."""
 
 
 def gpt2(seed: int = 0, *, vocab: int = V, positions: int = 64) -> tuple[Any, Model]:
@@ -32,6 +34,22 @@ def t5(seed: int = 0, *, vocab: int = V) -> tuple[Any, Model]:
     _stir(theirs, "shared", 3.0)
     theirs.shared.weight.data *= 0.1
     theirs.generation_config.eos_token_id = None
+    return theirs, ours(theirs)
+
+
+def bart(seed: int = 0, *, vocab: int = V, positions: int = 64) -> tuple[Any, Model]:
+    from transformers import BartConfig, BartForConditionalGeneration
+
+    torch.manual_seed(seed)
+    sizes = {"layers": 2, "attention_heads": 4, "ffn_dim": 64}
+    sides = {f"{side}_{key}": n for side in ("encoder", "decoder") for key, n in sizes.items()}
+    config = BartConfig(vocab_size=vocab, d_model=32, max_position_embeddings=positions, pad_token_id=0, **sides)
+    config.decoder_start_token_id = STARTS["bart"]
+    config.eos_token_id = config.bos_token_id = config.forced_eos_token_id = None
+    theirs = BartForConditionalGeneration(config).eval()
+    _stir(theirs, "shared", 40.0)
+    theirs.model.shared.weight.data *= 6
+    theirs.generation_config.eos_token_id = theirs.generation_config.forced_eos_token_id = None
     return theirs, ours(theirs)
 
 

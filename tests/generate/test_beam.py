@@ -18,11 +18,11 @@ PROMPTS = [[5, 17, 40], [8, 3, 66, 20, 91, 4, 33, 12], [70], [50, 51, 52, 53, 54
 Pair = tuple[Any, Model, dict[str, int]]
 
 
-@pytest.fixture(scope="module", params=["gpt2-0", "gpt2-3", "t5-3", "t5-4"])
+@pytest.fixture(scope="module", params=["gpt2-0", "gpt2-3", "t5-3", "t5-4", "bart-3"])
 def pair(request: pytest.FixtureRequest) -> Pair:
     family, seed = request.param.split("-")
     theirs, ours = getattr(reference, family)(int(seed))
-    return theirs, ours, {"start": 0} if family == "t5" else {}
+    return theirs, ours, {"start": reference.STARTS[family]} if family in reference.STARTS else {}
 
 
 def writes(model: Model, beam: Beam, **settings: Any) -> list[list[int]]:
