@@ -102,6 +102,22 @@ def test_force_begins_anew(recipe: Path, corpus: Path, tmp_path: Path) -> None:
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-2"]
 
 
+def test_resuming_where_there_is_nothing_begins(recipe: Path, corpus: Path, done: Path, tmp_path: Path) -> None:
+    words = ["-q", "pretrain", str(recipe), f"data.source={corpus}", f"out={tmp_path / 'run'}", "--resume", "auto"]
+    assert run(words) == 0
+    weights = [(folder / "model" / "model.safetensors").read_bytes() for folder in (done, tmp_path / "run")]
+    assert weights[0] == weights[1]
+
+
+def test_a_checkpoint_of_one_folder_is_gone_on_with_in_another(
+    recipe: Path, corpus: Path, done: Path, tmp_path: Path
+) -> None:
+    words = ["-q", "pretrain", str(recipe), f"data.source={corpus}", f"out={tmp_path / 'run'}"]
+    assert run([*words, "--resume", str(done / "checkpoints" / "step-2")]) == 0
+    weights = [(folder / "model" / "model.safetensors").read_bytes() for folder in (done, tmp_path / "run")]
+    assert weights[0] == weights[1]
+
+
 MISTAKES = [
     (["train.step=3"], r"unknown key 'train\.step' for RunConfig; did you mean 'steps'\?"),
     (["model.decoder.n_layer=3"], r"unknown key 'model\.decoder\.n_layer' for Stack; did you mean 'n_layers'\?"),
@@ -122,7 +138,10 @@ MISTAKES = [
         ["model.preset=bert-tiny", "objective.kind=MaskedLM", "tokenizer.specials=['[UNK]']"],
         "needs a mask token",
     ),
-    (["model.preset=bert-tiny", "objective.kind=Contrastive"], "Contrastive is given pairs, .*positives={kind: Dropout}"),
+    (
+        ["model.preset=bert-tiny", "objective.kind=Contrastive"],
+        "Contrastive is given pairs, .*positives={kind: Dropout}",
+    ),
     (["model.input.position.max_len=16"], "max_len=16 is too short for texts of 32 tokens; it takes 32"),
     (["model.input.vocab_size=10"], "vocab_size=10 is less than the 261 ids of the tokenizer"),
     (["data.source=/nowhere.txt"], "/nowhere.txt: no such file"),
