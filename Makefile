@@ -31,6 +31,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 
 bench: $(VENV)/.dev
+	$(PIP) -e ".[bench]"
 	$(BIN)/python benchmarks/fit_retrieval.py
 	$(BIN)/python benchmarks/word2vec_vs_gensim.py
 	$(BIN)/python benchmarks/fasttext_speed.py
@@ -39,6 +40,12 @@ bench: $(VENV)/.dev
 	$(BIN)/python benchmarks/lookup.py
 	$(BIN)/python benchmarks/growth.py
 	$(BIN)/python benchmarks/forward.py --only sorted mixed long base generate beam
+	$(BIN)/python benchmarks/train_speed.py
+	$(BIN)/python benchmarks/contrastive.py
+	$(BIN)/python benchmarks/shards.py
+	$(BIN)/python benchmarks/extend.py
+	$(BIN)/python benchmarks/distill.py
+	$(BIN)/python benchmarks/pretrain.py
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
