@@ -140,7 +140,7 @@ MISTAKES = [
     ),
     (
         ["model.preset=bert-tiny", "objective.kind=Contrastive"],
-        "Contrastive is given pairs, .*positives={kind: Dropout}",
+        "Contrastive is given pairs.*positives={kind: Drop",
     ),
     (["model.input.position.max_len=16"], "max_len=16 is too short for texts of 32 tokens; it takes 32"),
     (["model.input.vocab_size=10"], "vocab_size=10 is less than the 261 ids of the tokenizer"),
