@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from inlay.commands import show
-from inlay.commands.options import Force, Json, resumable
+from inlay.commands.options import Force, Json, one_voice, resumable
 
 if TYPE_CHECKING:
     from inlay.train.distill import Distillation
 
 
+@one_voice
 def distill(
     teacher: Annotated[
         str,

@@ -3,12 +3,15 @@
 import contextlib
 import functools
 import inspect
+import io
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 
+from inlay.live import Live
 from inlay.text.document import CorpusConfig, Unit
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -96,6 +99,31 @@ def reads_corpus(function: Function) -> Function:
     ]
     verb.__signature__ = signature.replace(parameters=[*own, *flags])  # type: ignore[attr-defined]
     verb.__annotations__ = {parameter.name: parameter.annotation for parameter in [*own, *flags]}
+    return verb  # type: ignore[return-value]
+
+
+def one_voice(function: Function) -> Function:
+    """Of the processes that torchrun starts for a verb, let the first one talk; or, where they fail, the one that
+    failed first, which says why: the others end without a word."""
+
+    @functools.wraps(function)
+    def verb(*given: Any, **named: Any) -> Any:
+        if os.environ.get("WORLD_SIZE", "1") == "1":
+            return function(*given, **named)
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # read when torch is imported; what it warns of is known
+        try:
+            if os.environ.get("RANK") == "0":
+                return function(*given, **named)
+            Live.enabled = False
+            with contextlib.redirect_stdout(io.StringIO()):
+                return function(*given, **named)
+        except (Exception, KeyboardInterrupt) as error:
+            from inlay.train.voice import speaks
+
+            if not speaks():
+                raise SystemExit(130 if isinstance(error, Interrupted | KeyboardInterrupt) else 1) from error
+            raise
+
     return verb  # type: ignore[return-value]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from inlay.commands import show
-from inlay.commands.options import Force, Json, resumable
+from inlay.commands.options import Force, Json, one_voice, resumable
 from inlay.live import duration
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 _MB = 1 << 20
 
 
+@one_voice
 def pretrain(
     config: Annotated[
         Path, typer.Argument(metavar="CONFIG.yaml", show_default=False, help="The recipe, such as those of examples/.")

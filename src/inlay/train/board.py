@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from inlay.errors import InputError, missing_extra
+from inlay.train.shares import of_share
 
 if TYPE_CHECKING:
     from inlay.tokenize.tokenizer import Tokenizer
@@ -94,7 +95,7 @@ class Board:
         self.close()
 
     def _histogram(self, tag: str, tensor: Tensor, step: int) -> None:
-        numbers = tensor.detach().flatten()
+        numbers = of_share(tensor.detach()).flatten()
         numbers = numbers[:: -(-len(numbers) // _SAMPLE)] if len(numbers) > _SAMPLE else numbers
         if len(numbers) and bool(numbers.isfinite().all()):  # in fp16 a step whose gradient overflows is passed over
             self._writer.add_histogram(tag, numbers.float(), step)

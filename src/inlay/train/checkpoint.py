@@ -35,11 +35,14 @@ def write(folder: Path, parts: Mapping[str, Mapping[str, Tensor]], state: Mappin
         write_checksums(new)
 
 
-def read(folder: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
-    """(parts, state) of a checkpoint; InputError where a byte of it changed or something is missing."""
+def read(folder: Path, *, verify: bool = True) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any]]:
+    """(parts, state) of a checkpoint; InputError where a byte of it changed or something is missing.
+
+    Numbers are read from the disk when they are used, and all of them beforehand to `verify` them.
+    """
     if not (folder / STATE).is_file():
         raise InputError(f"{folder} is no checkpoint (it has no {STATE}); name a folder such as checkpoints/step-100")
-    if not verify_checksums(folder):
+    if verify and not verify_checksums(folder):
         raise InputError(f"{folder}: its checksums.json is missing; the checkpoint is damaged, take an earlier one")
     state = read_json(folder / STATE)
     if not isinstance(state, dict):

@@ -7,32 +7,29 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from inlay import __version__
 from inlay.config import to_tree
 from inlay.convert import save_model
 from inlay.embed.static import StaticEmbedder
 from inlay.errors import InputError
-from inlay.files import lock
 from inlay.model.student import EverySecond, StudentConfig, make_student
 from inlay.objective.distill import Distill, DistillObjective, Whole
 from inlay.objective.distill_table import Table, TableObjective, TokenTable
 from inlay.objective.masked import MaskedLM
 from inlay.objective.objective import Objective
 from inlay.objective.teacher import Teacher
-from inlay.stages import Run as Stages
-from inlay.stages import clear
 from inlay.text.corpus import Corpus
 from inlay.text.pack import Batches, Rows, Sentences
-from inlay.text.shardfile import SHARDS
+from inlay.text.shardfile import SHARDS as FACTS
 from inlay.tokenize.tokenizer import Tokenizer
 from inlay.train import heldout
 from inlay.train.architecture import check_savable
-from inlay.train.checkpoint import sweep
+from inlay.train.folder import SHARDS, opened
 from inlay.train.learner import Learner
-from inlay.train.pretrain import CONFIG, Work, claimed, nothing_left, write_yaml
+from inlay.train.pretrain import Work
 from inlay.train.recipe import Data, Pretrain
-from inlay.train.run import CHECKPOINTS, FREE, Run, RunConfig, find
+from inlay.train.run import FREE, Run, RunConfig
 from inlay.train.trainer import Trainer
+from inlay.train.world import check, join
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,34 +80,32 @@ def distill(config: Distillation, *, resume: str | Path | None = None, force: bo
     The metrics hold the error on held-out text of the teacher and of the student, before and after. `resume` and
     `force` are those of `pretrain`. Raises InputError before anything is written for all that does not go together.
     """
-    config = config.resolved()
-    out = claimed(config.out, resume is not None, force)
-    device = config.train.place()
-    teacher = Teacher.load(config.objective.teacher)
-    model, objective = _begun(config, teacher)
-    work = _work(config, teacher, out, resume)
-    named = find(out, resume) if resume != "auto" else None
-    with lock(out), nothing_left(out):
-        if force:
-            clear(out)
-        sweep(out)
-        sweep(out / CHECKPOINTS)
-        identity = {"inlay": __version__, "config": config.identity(), "teacher": teacher.identity}
-        stages = Stages(out, identity, resume=resume is not None)
-        begin = named or find(out, resume)
-        if begin is not None:
-            begin.check(config.train)
-        write_yaml(out / CONFIG, to_tree(config))
-        tokenizer = Tokenizer.load(stages.stage("tokenizer", teacher.tokenizer.save))
-        shards = work.shards(tokenizer, config.data.shards or out / "shards")
-        held = work.packed(shards, "heldout") if shards.facts.heldout.documents else None
-        trainer = Trainer(model.to(device), objective, work.packed(shards, "train"), config.train, seed=config.seed)
-        beside = _before(config, trainer, teacher, held)
-        run = Run(out, trainer, config.train, held, begin=begin, label="distill")
-        for _ in run:
-            pass
-        save = _save_table if isinstance(objective, TableObjective) else save_model
-        return run.finish(teacher.tokenizer, save=save, **beside)
+    with join(config.train.place()) as world:
+        config = config.resolved()
+        check(world, config.train.accumulate)
+        place = config.objective.teacher  # on the hub, perhaps: the first process gets it for all of a machine
+        teacher = world.lead(lambda: Teacher.load(place)) or Teacher.load(place)
+        model, objective = _begun(config, teacher)
+        work = _work(config, teacher, resume, read=world.first)
+        identity = {"config": config.identity(), "teacher": teacher.identity}
+        with opened(config, world, resume=resume, force=force, check=lambda: identity) as folder:
+            tokenizer = Tokenizer.load(folder.stage("tokenizer", teacher.tokenizer.save))
+            shards = folder.shards(work.shards, tokenizer, config.data.shards)
+            held = work.packed(shards, "heldout") if shards.facts.heldout.documents else None
+            trainer = Trainer(
+                model.to(world.device),
+                objective,
+                work.packed(shards, "train"),
+                config.train,
+                seed=config.seed,
+                world=world,
+            )
+            beside = _before(config, trainer, teacher, held)
+            run = Run(folder.path, trainer, config.train, held, begin=folder.begin, label="distill")
+            for _ in run:
+                pass
+            save = _save_table if isinstance(objective, TableObjective) else save_model
+            return run.finish(teacher.tokenizer, save=save, **beside)
 
 
 def _begun(config: Distillation, teacher: Teacher) -> tuple[Any, Objective]:
@@ -127,13 +122,13 @@ def _begun(config: Distillation, teacher: Teacher) -> tuple[Any, Objective]:
     return student, objective
 
 
-def _work(config: Distillation, teacher: Teacher, out: Path, resume: str | Path | None) -> Work:
-    """The part of the run that is a pretraining's: text to shards to batches."""
+def _work(config: Distillation, teacher: Teacher, resume: str | Path | None, *, read: bool) -> Work:
+    """The part of the run that is a pretraining's: text to shards to batches; `read` makes them of the text."""
     task = config.objective.task_for(teacher.model.config) if isinstance(config.objective, Distill) else None
     objective = MaskedLM() if task is None or isinstance(task, Whole) else task
     recipe = Pretrain(data=config.data, objective=objective, train=config.train, seed=config.seed)
-    done = resume is not None and ((config.data.shards or out / "shards") / SHARDS).is_file()
-    read = config.data.sources and not done
+    shards = config.data.shards or (config.out or Path()) / SHARDS
+    read = read and bool(config.data.sources) and not (resume is not None and (shards / FACTS).is_file())
     return Work(recipe, Corpus(*config.data.sources, config=config.data.corpus) if read else None)
 
 
@@ -145,7 +140,8 @@ def _before(config: Distillation, trainer: Trainer, teacher: Teacher, held: Batc
     objective = trainer.objective
 
     def errors(learner: Learner) -> dict[str, float]:
-        found = heldout.evaluate(learner, held, seed=config.seed, most=config.train.evaluate_batches)
+        most = config.train.evaluate_batches
+        found = heldout.evaluate(learner, held, seed=config.seed, most=most, world=trainer.world)
         return {f"heldout_{name}": value for name, value in found.items()}
 
     if isinstance(objective, DistillObjective) and objective.task is not None:

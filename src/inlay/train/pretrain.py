@@ -4,27 +4,21 @@ tokenizer → word vectors, where the table begins with them → shards → mode
 Each stage is a folder that is there whole or not at all.
 """
 
-import contextlib
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from inlay.config import to_tree
-from inlay.errors import InputError
-from inlay.files import claim_output, lock, write_text
 from inlay.live import say
 from inlay.model.model import Model, ModelConfig
 from inlay.objective.objective import Objective
-from inlay.stages import Run as Stages
-from inlay.stages import clear
 from inlay.text.blocks import border, read
 from inlay.text.corpus import Corpus
 from inlay.text.pack import Batches, pack
 from inlay.text.pairs import sentences
-from inlay.text.shardfile import SHARDS, Shards, Split
+from inlay.text.shardfile import SHARDS as FACTS
+from inlay.text.shardfile import Shards, Split
 from inlay.text.shards import ShardsConfig, entropy, write_shards
 from inlay.text.words import language, segmenter
 from inlay.tokenize.kinds import Bytes
@@ -32,16 +26,16 @@ from inlay.tokenize.tokenizer import Tokenizer
 from inlay.tokenize.training import learn
 from inlay.train.architecture import check_savable
 from inlay.train.begin import for_vectors, from_frequencies, from_model, from_vectors, need_bias
-from inlay.train.checkpoint import sweep
+from inlay.train.folder import SHARDS, Folder, opened
 from inlay.train.recipe import Given, Pretrain
-from inlay.train.run import CHECKPOINTS, Run, find
+from inlay.train.run import Run
 from inlay.train.trainer import Trainer
+from inlay.train.world import World, check, join
 from inlay.vectors.word2vec import Word2Vec
 from inlay.vectors.word2vec import train as train_vectors
 from inlay.vectors.wordvectors import WordVectors
 
-CONFIG, VECTORS = "config.yaml", "vectors.safetensors"
-_RUN = "run.json"
+VECTORS = "vectors.safetensors"
 
 
 def pretrain(config: Pretrain, *, resume: str | Path | None = None, force: bool = False) -> dict[str, Any]:
@@ -52,49 +46,44 @@ def pretrain(config: Pretrain, *, resume: str | Path | None = None, force: bool 
     InputError for a folder that holds something, unless `resume` or `force` (begin anew) is given, for one that is of
     another recipe, and before anything is written for all that does not go together.
     """
-    config = config.resolved()
-    out = claimed(config.out, resume is not None, force)
-    device = config.train.place()
-    shards = config.data.shards or out / "shards"
-    made = [out / "tokenizer", shards / SHARDS, *([out / "vectors"] if config.trains_vectors else [])]
+    with join(config.train.place()) as world:
+        config = config.resolved()
+        check(world, config.train.accumulate)
+        work = Work(config, _source(config, resume) if world.first else None)
+
+        def identity() -> dict[str, Any]:
+            _check(config)
+            return {"config": config.identity()}
+
+        with opened(config, world, resume=resume, force=force, check=identity) as folder:
+            return _trained(config, work, folder)
+
+
+def _source(config: Pretrain, resume: str | Path | None) -> Corpus | None:
+    """The text; None where all that is made of it is there."""
+    out = config.out or Path()
+    made = [out / "tokenizer", (config.data.shards or out / SHARDS) / FACTS]
+    made += [out / "vectors"] if config.trains_vectors else []
     done = resume is not None and all(path.exists() for path in made)
-    corpus = None if done or not config.data.sources else Corpus(*config.data.sources, config=config.data.corpus)
-    _check(config)
-    named = find(out, resume) if resume != "auto" else None
-    with lock(out), nothing_left(out):
-        if force:
-            clear(out)
-        sweep(out)
-        sweep(out / CHECKPOINTS)
-        stages = Stages(out, {"inlay": _version(), "config": config.identity()}, resume=resume is not None)
-        begin = named or find(out, resume)
-        if begin is not None:
-            begin.check(config.train)
-        write_yaml(out / CONFIG, to_tree(config))
-        work = Work(config, corpus)
-        tokenizer = Tokenizer.load(stages.stage("tokenizer", work.tokenizer))
-        vectors = None
-        if config.init.token is not None:
-            vectors = WordVectors.load(
-                config.init.token.path or stages.stage("vectors", work.vectors(tokenizer)) / VECTORS
-            )
-        held = work.shards(tokenizer, shards)
-        model_config = model_of(config, tokenizer, vectors)
-        model = model_config.build(seed=config.seed)
-        if begin is None:
-            _first_weights(model, config, held, vectors)
-        trainer = trainer_of(config, model.to(device), tokenizer, held)
-        run = Run(
-            out,
-            trainer,
-            config.train,
-            work.packed(held, "heldout") if held.facts.heldout.documents else None,
-            begin=begin,
-            label="pretrain",
-        )
-        for _ in run:
-            pass
-        return run.finish(tokenizer, unigram_entropy=heldout_entropy(held))
+    return None if done or not config.data.sources else Corpus(*config.data.sources, config=config.data.corpus)
+
+
+def _trained(config: Pretrain, work: "Work", folder: Folder) -> dict[str, Any]:
+    """The stages, the steps and what is left of them."""
+    tokenizer = Tokenizer.load(folder.stage("tokenizer", work.tokenizer))
+    vectors = None
+    if config.init.token is not None:
+        vectors = WordVectors.load(config.init.token.path or folder.stage("vectors", work.vectors(tokenizer)) / VECTORS)
+    shards = folder.shards(work.shards, tokenizer, config.data.shards)
+    model = model_of(config, tokenizer, vectors).build(seed=config.seed)
+    if folder.begin is None:
+        _first_weights(model, config, shards, vectors)
+    trainer = trainer_of(config, model.to(folder.world.device), tokenizer, shards, folder.world)
+    held = work.packed(shards, "heldout") if shards.facts.heldout.documents else None
+    run = Run(folder.path, trainer, config.train, held, begin=folder.begin, label="pretrain")
+    for _ in run:
+        pass
+    return run.finish(tokenizer, unigram_entropy=heldout_entropy(shards))
 
 
 class Work:
@@ -164,11 +153,13 @@ def objective_of(config: Pretrain, model: ModelConfig, tokenizer: Tokenizer) -> 
     return config.objective.build(model, tokenizer, seed=config.seed)
 
 
-def trainer_of(config: Pretrain, model: Model, tokenizer: Tokenizer, shards: Shards) -> Trainer:
+def trainer_of(
+    config: Pretrain, model: Model, tokenizer: Tokenizer, shards: Shards, world: World | None = None
+) -> Trainer:
     """The trainer of the model on the shards' training text."""
     batches = Work(config, None).packed(shards, "train")
     objective = objective_of(config, model.config, tokenizer)
-    return Trainer(model, objective, batches, config.train, seed=config.seed)
+    return Trainer(model, objective, batches, config.train, seed=config.seed, world=world)
 
 
 def heldout_entropy(shards: Shards) -> float | None:
@@ -177,26 +168,6 @@ def heldout_entropy(shards: Shards) -> float | None:
     for part in shards.documents("heldout"):
         counts += np.bincount(part.tokens, minlength=len(counts))
     return entropy(counts) if counts.any() else None
-
-
-def write_yaml(path: Path, tree: Any) -> None:
-    """The tree as YAML, its keys in order."""
-    import yaml
-
-    write_text(path, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True, width=120))
-
-
-def claimed(out: Path | None, resume: bool, force: bool) -> Path:
-    """The run folder, once it is certain that the run may be written there; InputError for one that holds another."""
-    if out is None:
-        raise InputError("out is missing; name the run folder: out=DIR")
-    if not (out / _RUN).is_file():
-        if out.is_dir() and not any(entry for entry in out.iterdir() if not entry.name.startswith(".")):
-            return out  # killed before it began
-        return claim_output(out, force=False)
-    if not resume and not force:
-        raise InputError(f"{out} is a run that was begun; --resume auto goes on with it, --force begins anew")
-    return claim_output(out, force=True)
 
 
 def _check(config: Pretrain) -> None:
@@ -225,20 +196,3 @@ def _first_weights(model: Model, config: Pretrain, shards: Shards, vectors: Word
         from_frequencies(model, shards.counts())
     if config.train.ema:
         say("note: model/ will hold the average of the weights")
-
-
-@contextlib.contextmanager
-def nothing_left(out: Path) -> Iterator[None]:
-    """Within it, a run that ends before its first stage is done leaves no folder behind."""
-    try:
-        yield
-    except BaseException:
-        if not any(entry.is_dir() for entry in out.iterdir()):
-            shutil.rmtree(out, ignore_errors=True)
-        raise
-
-
-def _version() -> str:
-    from inlay import __version__
-
-    return __version__

@@ -25,9 +25,9 @@ class Progress:
 
     def __init__(self, trainer: Trainer, label: str = "pretrain", *, peak: float | None = None) -> None:
         self._trainer = trainer
-        self._peak = peak
         if peak is None:
-            self._peak = measured_peak(trainer.model.device, _TYPES[trainer.config.precision])
+            peak = measured_peak(trainer.model.device, _TYPES[trainer.config.precision])
+        self._peak = peak * trainer.world.size
         self.flops_per_token = _flops_per_token(trainer) if self._peak else 0.0
         """Operations of forward and backward, for each token that is read."""
         self._live = Live(label, unit="steps", done=trainer.step)

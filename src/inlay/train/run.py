@@ -12,12 +12,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import torch
 
 from inlay.convert import save_model
-from inlay.convert.weights import check_finite
 from inlay.errors import InputError
 from inlay.files import write_json
 from inlay.live import say
@@ -28,6 +27,7 @@ from inlay.train.board import Board
 from inlay.train.log import NAME as LOG
 from inlay.train.log import Log
 from inlay.train.progress import Progress
+from inlay.train.shares import put_together
 from inlay.train.trainer import Step, TrainConfig, Trainer
 
 if TYPE_CHECKING:
@@ -87,6 +87,12 @@ class Point:
     parts: Mapping[str, Mapping[str, torch.Tensor]]
     state: dict[str, Any]
 
+    @classmethod
+    def read(cls, folder: Path, *, verify: bool = True) -> Self:
+        """That of a folder; `verify` reads all of it."""
+        parts, state = checkpoint.read(folder, verify=verify)
+        return cls(folder=folder, parts=parts, state=state)
+
     def check(self, config: "RunConfig") -> None:
         """InputError where the run is to end before it."""
         if config.steps is not None and self.state["step"] > config.steps:
@@ -103,14 +109,12 @@ def find(folder: Path, resume: str | Path | None) -> Point | None:
     if resume is None:
         return None
     if str(resume) != "auto":
-        return Point(folder=Path(resume), **dict(zip(("parts", "state"), checkpoint.read(Path(resume)), strict=True)))
+        return Point.read(Path(resume))
     for _, path in reversed(checkpoint.steps(folder / CHECKPOINTS)):
         try:
-            parts, state = checkpoint.read(path)
+            return Point.read(path)
         except InputError as error:
             say(f"note: {error}; going on from the checkpoint before it")
-            continue
-        return Point(folder=path, parts=parts, state=state)
     return None
 
 
@@ -142,39 +146,48 @@ class Run:
             self.told = {key: state.get(key) for key in self.told}
 
     def __iter__(self) -> Iterator[Step]:
-        trainer, config, before = self.trainer, self.config, self.trainer.step
-        self._forget_later()
-        with (
-            Log(self.folder / LOG, resume_at=before if (self.folder / LOG).exists() else None) as log,
-            _Stop() as stop,
-            self._board(before) as board,
-            Progress(trainer, self.label) as progress,
-        ):
-            note = _both(log, board)
+        trainer, config = self.trainer, self.config
+        trainer.world.lead(self._forget_later)
+        with _Stop() as stop, self._diary() as diary:
             for step in trainer:
-                note(progress.row(step))
+                diary.step(step)
                 yield step
-                ends = trainer.progress >= 1 or stop.asked
+                stops = trainer.world.sum([stop.asked])[0] > 0  # all end at one step, whoever was asked
+                ends = trainer.progress >= 1 or stops
                 saves = ends or not step.number % config.checkpoint_every
                 looks = not step.number % (config.evaluate_every or config.checkpoint_every)
                 if (looks or trainer.progress >= 1) and self.held_out is not None:
-                    self._look(note)
+                    self._look(diary)
                 if saves:
-                    log.sync()
+                    diary.sync()
                     self._save()
-                if stop.asked:
+                if stops:
                     raise KeyboardInterrupt
             if self.held_out is not None and (self.told["heldout"] or {}).get("step") != trainer.step:
-                self._look(note)  # the run was to end where an earlier one was interrupted
+                self._look(diary)  # the run was to end where an earlier one was interrupted
 
-    def _look(self, note: Callable[[Mapping[str, Any]], None]) -> None:
+    def _look(self, diary: "_Diary") -> None:
         assert self.held_out is not None
-        trainer, config = self.trainer, self.config
+        trainer, most = self.trainer, self.config.evaluate_batches
         with averaged(trainer):
-            found = heldout.evaluate(trainer.learner, self.held_out, seed=trainer.seed, most=config.evaluate_batches)
+            found = heldout.evaluate(trainer.learner, self.held_out, seed=trainer.seed, most=most, world=trainer.world)
         told = {"step": trainer.step, **{f"heldout_{name}": value for name, value in found.items()}}
-        note(told)
+        diary.note(told)
         self.told["heldout"] = told
+
+    @contextlib.contextmanager
+    def _diary(self) -> "Iterator[_Diary]":
+        """What is written down of the steps, by the first process alone."""
+        trainer, at = self.trainer, self.folder / LOG
+        if not trainer.world.first:
+            yield _Diary()
+            return
+        with (
+            Log(at, resume_at=trainer.step if at.exists() else None) as log,
+            self._board(trainer.step) as board,
+            Progress(trainer, self.label) as progress,
+        ):
+            yield _Diary(log, board, progress)
 
     def _board(self, step: int) -> "contextlib.AbstractContextManager[Board | None]":
         if not self.config.tensorboard:
@@ -189,9 +202,9 @@ class Run:
         if looked and looked["step"] == trainer.step and (not best or looked["heldout_loss"] < best["heldout_loss"]):
             told["best"] = {"step": trainer.step, "heldout_loss": looked["heldout_loss"]}
         folder = self.folder / CHECKPOINTS
-        check_finite(dict(trainer.learner.tensors()), f"step {trainer.step}")
         trainer.save(folder / f"step-{trainer.step}", **told)
-        checkpoint.prune(folder, self.config.keep, told["best"] and told["best"]["step"])
+        if trainer.world.first:
+            checkpoint.prune(folder, self.config.keep, told["best"] and told["best"]["step"])
 
     def _forget_later(self) -> None:
         """Who goes back to an earlier checkpoint leaves those after it: `auto` must not find them again."""
@@ -205,8 +218,9 @@ class Run:
     ) -> dict[str, Any]:
         """Write the model folder and metrics.json, and give what is in it; `more` is written there too."""
         trainer = self.trainer
-        with averaged(trainer):
-            save(trainer.model, self.folder / MODEL, tokenizer=tokenizer, force=True)
+        world = trainer.world
+        with averaged(trainer), put_together(trainer.model, keep=world.first):
+            world.lead(lambda: save(trainer.model, self.folder / MODEL, tokenizer=tokenizer, force=True))
         looked = {name: value for name, value in (self.told["heldout"] or {}).items() if name != "step"}
         metrics = {
             "steps": trainer.step,
@@ -219,7 +233,7 @@ class Run:
             "best": self.told["best"],
             **more,
         }
-        write_json(self.folder / METRICS, metrics)
+        world.lead(lambda: write_json(self.folder / METRICS, metrics))
         return metrics
 
 
@@ -262,12 +276,24 @@ class _Stop:
         say("stopping when this step is done and saved; once more stops at once")
 
 
-def _both(log: Log, board: Board | None) -> Callable[[Mapping[str, Any]], None]:
-    """Writes a row to the log, and to the board where there is one."""
+@dataclass(frozen=True, eq=False)
+class _Diary:
+    """The log, and the board where there is one; nothing at all where another process keeps them."""
 
-    def note(row: Mapping[str, Any]) -> None:
-        log.write(row)
-        if board is not None:
-            board.row(row)
+    log: Log | None = None
+    board: Board | None = None
+    progress: Progress | None = None
 
-    return note
+    def step(self, step: Step) -> None:
+        if self.progress is not None:
+            self.note(self.progress.row(step))
+
+    def note(self, row: Mapping[str, Any]) -> None:
+        if self.log is not None:
+            self.log.write(row)
+        if self.board is not None:
+            self.board.row(row)
+
+    def sync(self) -> None:
+        if self.log is not None:
+            self.log.sync()

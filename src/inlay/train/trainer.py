@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from inlay.convert.weights import check_finite
 from inlay.errors import InputError
 from inlay.model.model import Model
 from inlay.objective.objective import Example, Objective
@@ -71,6 +72,11 @@ class TrainConfig:
                 raise InputError(f"{name}={value} must be above 0")
         if not 0 <= self.ema < 1:
             raise InputError(f"ema={self.ema} must be at least 0 and below 1")
+        if self.parallel == "fsdp" and isinstance(self.optimizer, optim.Adafactor):
+            raise InputError(
+                "Adafactor needs whole matrices, of which parallel=fsdp leaves each process a share; take AdamW or "
+                "Muon, or parallel=ddp"
+            )
         if not 0 < self.layer_decay <= 1:
             raise InputError(f"layer_decay={self.layer_decay} must be above 0 and at most 1")
 
@@ -206,8 +212,7 @@ class Trainer:
         with together(self._spread, last=last):
             with torch.autocast(self.model.device.type, _TYPES.get(self.config.precision), low):
                 answer = self._spread(example, over)
-            # Gradients of several processes are averaged, and should be summed.
-            self.scaler.scale(answer["loss"] * self.world.size).backward()
+            self.scaler.scale(answer["loss"]).backward()
         return {name: value.detach() for name, value in answer.items()}
 
     def _figures(self, answers: list[dict[str, Tensor]]) -> dict[str, float]:
@@ -288,20 +293,30 @@ class Trainer:
             "seed": self.seed,
             "batches": dict(self.batches.identity),
             "accumulate": self.config.accumulate,
+            "optimizer": type(self.config.optimizer).__name__,
+            "precision": self.config.precision,
+            "average": self.average is not None,
             "scaler": self.scaler.state_dict(),
         }
 
     def save(self, folder: str | Path, **more: Any) -> None:
-        """Write a checkpoint, from which `load` goes on bit for bit; `more` is kept in its state."""
-        parts: dict[str, dict[str, Tensor]] = {"model": whole(dict(self.learner.tensors()))}
+        """Write a checkpoint, from which `load` goes on bit for bit; `more` is kept in its state.
+
+        All processes must ask, and the first one writes. InputError for weights that are no numbers.
+        """
+        first = self.world.first
+        parts = {"model": whole(dict(self.learner.tensors()), keep=first)}
         names = {weight: name for name, weight in self.learner.named_parameters()}
         if remembered := checkpoint.of_optimizers(self.optimizers, names):
-            parts["optimizer"] = whole(remembered)
+            parts["optimizer"] = whole(remembered, keep=first)
         if self.average is not None:
-            parts["average"] = whole(self.average)
-        if self.world.first:
+            parts["average"] = whole(self.average, keep=first)
+
+        def write() -> None:
+            check_finite(parts["model"], f"step {self.step}")
             checkpoint.write(Path(folder), parts, self.state() | more)
-        self.world.wait()
+
+        self.world.lead(write)
 
     def load(self, folder: str | Path) -> dict[str, Any]:
         """Go on from a checkpoint; its state. InputError where it is damaged, or of another model, data or seed."""
@@ -310,17 +325,17 @@ class Trainer:
     def take(self, parts: Mapping[str, Mapping[str, Tensor]], state: dict[str, Any], place: Path) -> dict[str, Any]:
         """Go on from what `checkpoint.read` read at that place; as `load`."""
         folder, ours = place, self.state()
-        for key in ("seed", "accumulate", "batches"):
+        for key in ("seed", "accumulate", "batches", "optimizer", "precision", "average"):
             if state.get(key) != ours[key]:
                 raise InputError(
                     f"{folder} is of another run: {key} was {state.get(key)} and is {ours[key]} now; "
                     "give the same settings, or begin a new run in another folder"
                 )
         own = dict(self.learner.tensors())
-        _check_same(parts.get("model", {}), own, folder / "model")
+        for part in ("model", "average") if self.average is not None else ("model",):
+            _check_same(parts.get(part, {}), own, folder / part)
         self.learner.fill(parts["model"])
         if self.average is not None:
-            _check_same(parts.get("average", {}), own, folder / "average")
             self.average = {name: shared(value, own[name]) for name, value in parts["average"].items()}
         checkpoint.into_optimizers(self.optimizers, dict(self.learner.named_parameters()), parts.get("optimizer", {}))
         self.scaler.load_state_dict(state["scaler"])
