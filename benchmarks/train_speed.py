@@ -145,10 +145,9 @@ def _loss_inlay(model: Any, objective: str, texts: list[list[int]]) -> float:
     with torch.no_grad():
         if objective == "causal":
             return float(CausalObjective()(model, Batch.of(ids), np.random.default_rng(0))["loss"])
-        packed = model.pack(Batch.of(ids))
         asked = torch.tensor([label for one in labels for label in one])
         at = asked >= 0
-        return float(token_nll(model, model(packed)[at], asked[at], packed.layout) / at.sum())
+        return float(token_nll(model, model(Batch.of(ids))[at], asked[at]) / at.sum())
 
 
 def _transformers(texts: list[list[int]], objective: str, size: str, steps: int) -> Job:

@@ -243,8 +243,7 @@ def _told(model: "Model", questions: Sequence[Question], live: Live) -> float:
     labels = np.concatenate([question.labels for question in questions])
     batch = Batch(ids=np.concatenate([one.ids for one in questions]), lengths=lengths, cut=np.zeros_like(lengths))
     with torch.no_grad():
-        packed = model.pack(batch)
-        total = float(token_nll(model, model(packed)[on(model, rows)], on(model, labels), packed.layout))
+        total = float(token_nll(model, model(batch)[on(model, rows)], on(model, labels)))
     live.advance(len(labels))
     return total
 

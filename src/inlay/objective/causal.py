@@ -66,6 +66,5 @@ class CausalObjective(Objective):
         return CausalExample(batch, labelled - 1, batch.ids[labelled])
 
     def terms(self, model: Model, example: CausalExample) -> dict[str, Tensor]:  # type: ignore[override]
-        packed = model.pack(example.batch)
-        rows = model(packed)
-        return {"nll": token_nll(model, rows[on(model, example.at)], on(model, example.labels), packed.layout)}
+        rows = model(example.batch)
+        return {"nll": token_nll(model, rows[on(model, example.at)], on(model, example.labels))}

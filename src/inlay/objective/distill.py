@@ -144,7 +144,7 @@ class DistillObjective(Objective):
         asked = Asked(student, teacher, at)
         found = {name: part.error(asked) for name, part in self._parts()}
         if self.own:
-            found[self.own] = token_nll(model, student.rows[at], on(model, example.labels), packed.layout)
+            found[self.own] = token_nll(model, student.rows[at], on(model, example.labels))
         return found
 
     def _parts(self) -> list[tuple[str, PartModule]]:

@@ -11,11 +11,10 @@ from torch import Tensor
 from inlay.errors import InputError
 from inlay.model.heads import LanguageModule
 from inlay.model.model import Model, ModelConfig
-from inlay.model.packed import Layout
 from inlay.objective.crossentropy import cross_entropy
 
 
-def token_nll(model: Model, rows: Tensor, tokens: Tensor, layout: Layout) -> Tensor:
+def token_nll(model: Model, rows: Tensor, tokens: Tensor) -> Tensor:
     """The sum of -log P(token) in nats over M rows (M, D), the tokens given by id (M,)."""
     head = model.heads["language"]
     assert isinstance(head, LanguageModule)

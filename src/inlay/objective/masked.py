@@ -89,9 +89,8 @@ class MaskedObjective(Objective):
         return MaskedExample(replace(batch, ids=ids), at, batch.ids[at])
 
     def terms(self, model: Model, example: MaskedExample) -> dict[str, Tensor]:  # type: ignore[override]
-        packed = model.pack(example.batch)
-        rows = model(packed)
-        return {"mlm": token_nll(model, rows[on(model, example.at)], on(model, example.labels), packed.layout)}
+        rows = model(example.batch)
+        return {"mlm": token_nll(model, rows[on(model, example.at)], on(model, example.labels))}
 
 
 def need_both_ways(config: ModelConfig, objective: str) -> None:

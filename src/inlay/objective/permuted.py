@@ -96,15 +96,15 @@ class PermutedObjective(Objective):
 
     def terms(self, model: Model, example: PermutedExample) -> dict[str, Tensor]:  # type: ignore[override]
         batch, at = example.batch, example.at
-        packed, rank, texts = model.pack(batch), on(model, example.rank), batch.rows[at]
-        labels = on(model, example.labels)
+        labels, texts = on(model, example.labels), batch.rows[at]
         if not len(at):  # a batch of specials alone: attention takes no stream without a query
-            return {"nll": token_nll(model, model(packed)[:0], labels, packed.layout)}
+            return {"nll": token_nll(model, model(batch)[:0], labels)}
+        rank = on(model, example.rank)
         queries = Queries(
             model.input.queries(len(at)),
             np.bincount(texts, minlength=len(batch)).tolist(),
             (at - batch.starts[texts]).tolist(),
             rule=Permutation(rank, own=False),
         )
-        rows = model(packed, rule=Permutation(rank, own=True), queries=queries)  # (M, D)
-        return {"nll": token_nll(model, rows, labels, packed.layout)}
+        rows = model(batch, rule=Permutation(rank, own=True), queries=queries)  # (M, D)
+        return {"nll": token_nll(model, rows, labels)}

@@ -144,7 +144,7 @@ class ReplacedObjective(Objective):
         told = Packed(text.ids.index_copy(0, at, drawn), text.layout, text.segments)
         answers = model.read("replaced", model(told), text.layout).float()  # (N,)
         return {
-            "mlm": token_nll(generator, rows, was, text.layout),
+            "mlm": token_nll(generator, rows, was),
             "rtd": F.binary_cross_entropy_with_logits(answers, replaced.float(), reduction="sum"),
             "rtd_accuracy": ((answers.detach() > 0) == replaced).sum().float(),
         }

@@ -86,9 +86,8 @@ class RewritingObjective(Objective):
     """Every token that is written is told from the source and from those written before it."""
 
     def terms(self, model: Model, example: Rewriting) -> dict[str, Tensor]:  # type: ignore[override]
-        target = model.pack(example.target)
-        rows = model(example.source, target)
-        return {"nll": token_nll(model, rows, on(model, example.labels), target.layout)}
+        rows = model(example.source, example.target)
+        return {"nll": token_nll(model, rows, on(model, example.labels))}
 
 
 def need_writer(model: ModelConfig, objective: str) -> None:

@@ -99,7 +99,7 @@ class PairObjective(Objective):
         rows = model(packed)
         answers = model.read("pair", rows, packed.layout).float()  # (B, 2)
         return {
-            "mlm": token_nll(model, rows[on(model, masked.at)], on(model, masked.labels), packed.layout),
+            "mlm": token_nll(model, rows[on(model, masked.at)], on(model, masked.labels)),
             self.name: F.cross_entropy(answers, labels, reduction="sum"),
             f"{self.name}_accuracy": (answers.detach().argmax(-1) == labels).sum().float(),
         }
