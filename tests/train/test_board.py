@@ -15,9 +15,11 @@ from inlay.errors import InputError
 from inlay.model.presets import preset
 from inlay.objective.causal import CausalLM
 from inlay.tokenize.tokenizer import Tokenizer
+from inlay.train.run import Run, RunConfig
 from inlay.train.trainer import TrainConfig, Trainer
 
 pytest.importorskip("tensorboard")
+from inlay.train.board import NAME as BOARD  # noqa: E402
 from inlay.train.board import Board  # noqa: E402
 
 
@@ -26,7 +28,7 @@ class SameBatch:
     """A batch that is given for every number."""
 
     per_epoch: int = 1
-    identity: Any = None
+    identity: Any = ()
 
     def batch(self, number: int) -> Batch:
         return Batch.of([[1, 2, 3, 4, 5, 6]])
@@ -109,7 +111,7 @@ def test_large_and_infinite_tensors_are_told(tmp_path: Path) -> None:
     assert (found.min, found.max, found.num) == (-1, 1, 1_000_001)
 
 
-def test_the_projector_has_each_token_beside_its_row(tmp_path: Path) -> None:
+def test_the_projector_has_each_token_beside_its_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from google.protobuf import text_format
     from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
@@ -129,6 +131,22 @@ def test_the_projector_has_each_token_beside_its_row(tmp_path: Path) -> None:
     for word in ("sea", "猫", "[PAD]", "##s"):
         assert rows[labels.index(word)] == pytest.approx(table[tokenizer.id(word)].numpy(), rel=1e-5)
     assert few == 4 == len((tmp_path / second.tensor_path).read_text().splitlines())
+    with Board(tmp_path) as board:
+        board.tokens(7, -table, tokenizer)
+    assert np.loadtxt(tmp_path / first.tensor_path, delimiter="\t") == pytest.approx(-rows)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_run_with_a_board_ends_with_its_token_table(tmp_path: Path, tokenizer: Tokenizer) -> None:
+    learning = trainer(tokenizer, 2)
+    run = Run(tmp_path, learning, RunConfig(steps=2, tensorboard=True))
+    for _ in run:
+        pass
+    run.finish(tokenizer)
+    (rows,) = (tmp_path / BOARD).glob("*/tokens/tensors.tsv")
+    found = learning.model.input.table().detach()[list(tokenizer.vocabulary.values())]
+    assert np.loadtxt(rows, delimiter="\t") == pytest.approx(found.numpy(), rel=1e-5)
+    assert [point[0] for point in points(tmp_path / BOARD, "train/loss")] == [1, 2]
 
 
 def test_an_impossible_interval_is_refused(tmp_path: Path, tokenizer: Tokenizer) -> None:

@@ -5,6 +5,7 @@ for looking at it.
 """
 
 import importlib
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ NAME = "board"
 _SAMPLE = 1 << 20
 """Numbers of a tensor that a histogram is made of; of larger ones evenly spread ones."""
 _FLUSH_S = 10
+_TOKENS = "tokens"
 
 
 class Board:
@@ -36,6 +38,7 @@ class Board:
 
     def __init__(self, folder: str | Path, resume_at: int | None = None) -> None:
         self._hooks: list[Any] = []
+        self._folder = Path(folder)
         self._writer = _writer()(
             str(folder), purge_step=None if resume_at is None else resume_at + 1, flush_secs=_FLUSH_S
         )
@@ -76,7 +79,9 @@ class Board:
         written = {number: token for token, number in tokenizer.vocabulary.items()}
         rows = table.detach()[torch.tensor(ids, device=table.device)].float().cpu()
         labels = [_label(written[number]) for number in ids]
-        self._writer.add_embedding(rows, metadata=labels, global_step=step, tag="tokens")
+        # Where there is one of this step already, the writer prints, to the output that may be somebody's JSON.
+        shutil.rmtree(self._folder / f"{step:05}" / _TOKENS, ignore_errors=True)
+        self._writer.add_embedding(rows, metadata=labels, global_step=step, tag=_TOKENS)
         return len(ids)
 
     def close(self) -> None:

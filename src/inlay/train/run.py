@@ -221,6 +221,9 @@ class Run:
         world = trainer.world
         with averaged(trainer), put_together(trainer.model, keep=world.first):
             world.lead(lambda: save(trainer.model, self.folder / MODEL, tokenizer=tokenizer, force=True))
+            if self.config.tensorboard and tokenizer is not None and world.first:
+                with Board(self.folder / BOARD) as board:
+                    board.tokens(trainer.step, trainer.model.input.table(), tokenizer)
         looked = {name: value for name, value in (self.told["heldout"] or {}).items() if name != "step"}
         metrics = {
             "steps": trainer.step,
