@@ -1,6 +1,7 @@
 """`inlay evaluate lm`: the figures of the library, of model and run folders, and one line for what has none."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,6 +58,31 @@ def test_a_runs_model_reads_texts_as_long_as_it_was_trained_on(
         assert json.loads(capsys.readouterr().out)["length"] == length
 
 
+@pytest.mark.parametrize(
+    ("name", "inside", "family", "layers"),
+    [("run", "model", "gpt2", "2"), ("bert", "", "bert", "2"), ("t5", "", "t5", "2 + 2")],
+)
+def test_info_says_what_a_transformer_is(
+    name: str, inside: str, family: str, layers: str, folder: Path, capsys: Capture
+) -> None:
+    assert run(["info", str(folder / name), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["path"] == str(folder / name / inside)
+    assert (found["family"], found["layers"]) == (family, layers)
+    assert found["parameters"] == sum(weight.numel() for weight in load_pair(folder / name / inside)[0].parameters())
+    assert found["checksums"].endswith("files as written")
+
+
+def test_info_finds_weights_that_changed(
+    folder: Path, tmp_path: Path, refused: Callable[[list[str], str], None]
+) -> None:
+    shutil.copytree(folder / "bert", tmp_path / "bert")
+    with (tmp_path / "bert" / "model.safetensors").open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\x7f")
+    refused(["info", str(tmp_path / "bert")], r"model\.safetensors: .*changed")
+
+
 def test_a_person_reads_what_was_measured(folder: Path, capsys: Capture) -> None:
     assert run(["evaluate", "lm", str(folder / "bert"), "--on", str(folder / "text.jsonl")]) == 0
     out, err = capsys.readouterr()
@@ -73,6 +99,7 @@ def test_a_person_reads_what_was_measured(folder: Path, capsys: Capture) -> None
         ("t5", [], "t5 writes one text from another, and gives a text alone no probability"),
         ("bert", ["--length", "600"], "length=600 must be at least 2 and at most 512, the model's positions"),
         ("run", ["--length", "20", "--stride", "20"], "stride=20 must be at least 1 and below the length, 20"),
+        ("run", ["--length", "0"], "length=0 must be at least 2"),
         ("none", [], "none"),
     ],
 )

@@ -66,12 +66,14 @@ def lm(
     from inlay.text.corpus import Corpus
 
     texts = Corpus(*on, config=corpus).texts()
-    place = _model_of(folder)
+    place = model_of(folder)
     model, tokenizer = load_pair(place)
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device cuda, but torch finds no GPU; take --device cpu")
     model.to("cuda" if device != "cpu" and torch.cuda.is_available() else "cpu")
-    score = evaluate(model, tokenizer, texts, length=length or _trained(place), stride=stride, most=max_tokens)
+    score = evaluate(
+        model, tokenizer, texts, length=_trained(place) if length is None else length, stride=stride, most=max_tokens
+    )
     if score.unknown:
         say(f"note: {score.unknown:,} of {score.tokens:,} tokens are unknown: what they stand for is not measured")
     if json:
@@ -91,7 +93,7 @@ def lm(
     )
 
 
-def _model_of(folder: str) -> str:
+def model_of(folder: str) -> str:
     """The model in a run's folder; other names as they are."""
     path = Path(folder)
     inside = path / "model"

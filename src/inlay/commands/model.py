@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from inlay.commands import show
+from inlay.commands.language import model_of
 from inlay.commands.options import Force, Json, K, Model, Resume, as_utf8, reads_corpus, resumable
 from inlay.commands.stdin import lines
 from inlay.errors import InputError
@@ -157,20 +158,16 @@ def _file_info(path: Path) -> dict[str, Any]:
 
 def _folder_info(path: Path) -> dict[str, Any]:
     from inlay.embed.static import StaticEmbedder
-    from inlay.files import CHECKSUMS, read_json, verify_checksums
+    from inlay.files import read_json
 
     if not path.exists():
         raise InputError(f"{path}: no such model folder or vector file; `inlay fit SOURCE --out {path}` makes one")
+    path = Path(model_of(str(path)))
+    if (path / "config.json").is_file() and not (path / "modules.json").is_file():
+        return _transformer_info(path)
     model = StaticEmbedder.load(path)
-    checked = sum(verify_checksums(file.parent) for file in sorted(path.rglob(CHECKSUMS)))
-    known: dict[str, Any] = {
-        "path": str(path),
-        "kind": "static model",
-        "dim": model.dim,
-        "tokens": len(model.table),
-        "megabytes": sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) / 1e6,
-        "checksums": f"{checked} files as written" if checked else "none to compare with",
-    }
+    known: dict[str, Any] = {"path": str(path), "kind": "static model", "dim": model.dim, "tokens": len(model.table)}
+    known |= _files_info(path)
     if (path / "inlay.json").is_file():
         fitted = read_json(path / "inlay.json")
         keys = ("lang", "data", "held_out", "ladder", "choice")
@@ -182,3 +179,32 @@ def _folder_info(path: Path) -> dict[str, Any]:
         known |= {"language": fitted["lang"], "sources": ", ".join(data["sources"]), "documents": data["documents"]}
         known["fitted"] = fitted
     return known
+
+
+def _transformer_info(path: Path) -> dict[str, Any]:
+    """No weight is read: the settings and the sums tell."""
+    from inlay.convert import read_config
+    from inlay.model.budget import count
+
+    config = read_config(path)
+    stacks = [stack for stack in (config.encoder, config.decoder) if stack is not None]
+    return {
+        "path": str(path),
+        "kind": "Transformer",
+        "family": config.family,
+        "parameters": count(config),
+        "layers": " + ".join(str(stack.n_layers) for stack in stacks),
+        "dim": config.d_model,
+        "tokens": config.vocab_size,
+        "heads": ", ".join(head.name for head in config.heads) or "none",
+    } | _files_info(path)
+
+
+def _files_info(path: Path) -> dict[str, Any]:
+    from inlay.files import CHECKSUMS, verify_checksums
+
+    checked = sum(verify_checksums(file.parent) for file in sorted(path.rglob(CHECKSUMS)))
+    return {
+        "megabytes": sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) / 1e6,
+        "checksums": f"{checked} files as written" if checked else "none to compare with",
+    }
