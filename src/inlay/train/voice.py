@@ -5,8 +5,12 @@ from datetime import timedelta
 
 import torch.distributed as dist
 
-_KEY = "inlay/voice"
 _WAIT = timedelta(seconds=10)
+
+
+def attempt() -> str:
+    """What tells this start of the processes from earlier ones, which left their words in the same store."""
+    return f"inlay/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{os.environ.get('WORLD_SIZE', '1')}"
 
 
 def speaks() -> bool:
@@ -20,6 +24,6 @@ def speaks() -> bool:
         return True
     try:
         store = dist.TCPStore(address, int(port), is_master=False, timeout=_WAIT)
-        return store.compare_set(_KEY, "", rank) == rank.encode()
+        return store.compare_set(f"{attempt()}/voice", "", rank) == rank.encode()
     except (dist.DistError, RuntimeError, ValueError):
         return True

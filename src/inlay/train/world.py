@@ -18,7 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from inlay.errors import InputError
 from inlay.train.learner import Learner
-from inlay.train.voice import speaks
+from inlay.train.voice import attempt, speaks
 
 Found = TypeVar("Found")
 
@@ -94,11 +94,18 @@ def join(device: torch.device | str = "cpu", *, timeout_s: float = 600) -> Itera
     if device.type == "cuda":
         device = _card()
     wait = timedelta(seconds=timeout_s)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=wait)
+    store, rank, size = next(dist.rendezvous("env://"))
+    dist.init_process_group(
+        "nccl" if device.type == "cuda" else "gloo",
+        timeout=wait,
+        store=dist.PrefixStore(attempt(), store),
+        rank=rank,
+        world_size=size,
+    )
     line = dist.new_group(backend="gloo", timeout=wait)
     patient = dist.new_group(backend="gloo", timeout=_PATIENCE)
     try:
-        yield World(dist.get_rank(), size, device, line, patient)
+        yield World(rank, size, device, line, patient)
     except BaseException as error:
         speaks()  # while the others still hear this process: what they are to see of it is that it ends
         if device.type == "cpu":  # with NCCL it would wait for those who are gone
