@@ -1,6 +1,7 @@
 """ReplacedToken: two models side by side, their shared tables and their losses, against transformers and by hand."""
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ from made_texts import texts, tokenizer
 from reference import SIZES, both, labels, padded, same_gradients, spread
 
 from inlay.config import override
+from inlay.convert import load_model, save_model
 from inlay.convert.families import FAMILIES
 from inlay.errors import InputError
 from inlay.model.presets import preset
@@ -100,6 +102,49 @@ def test_tokens_are_drawn_as_often_as_the_generator_says() -> None:
     assert not torch.equal(drawn, sample(model, rows, layout, 4))
 
 
+@pytest.mark.parametrize("low", [torch.float32, torch.bfloat16])
+def test_weights_that_are_no_numbers_make_a_loss_that_is_none(low: torch.dtype) -> None:
+    model, objective = TINY.build().to(low), build().to(low)
+    assert objective(model, BATCH, np.random.default_rng(0))["loss"].isfinite()
+    with torch.no_grad():
+        objective.generator.input.project.weight[0, 0] = float("nan")
+    assert objective(model, BATCH, np.random.default_rng(0))["loss"].isnan()
+
+
+@pytest.mark.parametrize("embeddings", [Shared(), Own()], ids=str)
+@pytest.mark.parametrize("fraction", [0.25, 0.5, 1.0])
+def test_the_generator_is_kept_whole_and_alone(embeddings: Shared | Own, fraction: float, tmp_path: Path) -> None:
+    config = override(TINY, {"encoder.norm": {"kind": "RMSNorm"}, "family": ""}) if fraction == 1 else TINY
+    model = config.build(seed=1)
+    objective = ReplacedToken(generator=GeneratorSize(fraction=fraction), embeddings=embeddings).build(
+        config, tokenizer()
+    )
+    before = objective.state_dict()
+    kept = objective.models(model)
+    assert list(kept) == ["generator"]
+    save_model(kept["generator"], tmp_path / "generator", tokenizer=tokenizer())
+    loaded = load_model(tmp_path / "generator")
+    objective.eval()(model.eval(), BATCH, np.random.default_rng(0))  # reads by the model's tables
+    wanted = objective.generator(BATCH)
+    torch.testing.assert_close(loaded(BATCH), wanted)
+    layout = model.pack(BATCH).layout
+    torch.testing.assert_close(
+        loaded.read("language", wanted, layout), objective.generator.read("language", wanted, layout)
+    )
+    with torch.no_grad():
+        for parameter in kept["generator"].parameters():
+            parameter.zero_()
+    assert torch.equal(objective.generator(BATCH), wanted)
+    assert objective.state_dict().keys() == before.keys()
+
+
+def test_a_generator_that_its_family_cannot_hold_is_kept_in_a_layout_of_its_own() -> None:
+    config = override(TINY, {"encoder.activation": "relu"})
+    kept = ReplacedToken().build(config, tokenizer()).models(config.build())["generator"]
+    assert kept.config.family == ""
+    assert build().models(TINY.build())["generator"].config.family == "electra"
+
+
 def test_the_error_of_telling_teaches_the_generator_nothing_and_the_tables_are_taught_by_both() -> None:
     model, objective = TINY.build(), build()
     parts = {}
@@ -187,7 +232,8 @@ def test_another_architecture_may_have_tables_of_its_own() -> None:
     [
         (lambda: GeneratorSize(fraction=0.0), "fraction=0.0 must be above 0"),
         (lambda: GeneratorSize(fraction=2.0), "fraction=2.0 must be above 0 and at most 1"),
-        (lambda: ReplacedToken(weight=0.0), "weight=0.0 must be above 0; 50 is usual"),
+        (lambda: ReplacedToken(weight=0.0), "weight=0.0 must be above 0 and finite; 50 is usual"),
+        (lambda: ReplacedToken(weight=float("inf")), "weight=inf must be above 0 and finite"),
     ],
 )
 def test_numbers_that_make_no_sense_are_refused(make, message: str) -> None:

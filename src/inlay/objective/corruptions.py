@@ -80,6 +80,7 @@ class Masking:
         own = np.flatnonzero(~marks.fixed[batch.ids])
         rows = batch.rows[own]
         n = np.bincount(rows, minlength=len(batch))
+        assert marks.mask is not None
         ids = batch.ids.copy()
         ids[own[_rank(rows, n, rng) < np.rint(n * self.share)[rows]]] = marks.mask
         return replace(batch, ids=ids)
@@ -154,7 +155,8 @@ class Infilling:
         # A mask stands before its span's first token; after all of them where nothing follows a span of none.
         place, after = first[is_span], np.cumsum(n)[text[is_span]] == first[is_span]
         at = own[place - after] + after
-        ids = np.insert(batch.ids, at, marks.mask or 0)
+        assert marks.mask is not None
+        ids = np.insert(batch.ids, at, marks.mask)
         rows = np.insert(batch.rows, at, text[is_span])
         keep = ~np.insert(hidden, at, False)
         return _of(batch, ids[keep], rows[keep])

@@ -44,7 +44,7 @@ class MaskedLM:
     def __post_init__(self) -> None:
         if not 0 < self.p <= 1:
             raise InputError(f"p={self.p} must be above 0 and at most 1; 0.15 is usual")
-        if self.mask < 0 or self.random < 0 or self.mask + self.random > 1 + 1e-9:
+        if not (self.mask >= 0 and self.random >= 0 and self.mask + self.random <= 1 + 1e-9):
             raise InputError(f"mask={self.mask} and random={self.random} must be shares of one whole; try 0.8 and 0.1")
 
     def build(self, model: ModelConfig, tokenizer: "Tokenizer", *, seed: int = 0) -> "MaskedObjective":

@@ -32,6 +32,10 @@ class Objective(nn.Module):
     def bind(self, model: Model) -> None:  # noqa: B027 - most objectives have nothing to do here
         """Called once before training, for an objective that shares parts with the model that it trains."""
 
+    def models(self, model: Model) -> dict[str, Model]:
+        """What learnt beside `model` and is worth keeping, by the name of its folder: whole copies, in eval mode."""
+        return {}
+
     def draw(self, batch: Batch, rng: np.random.Generator) -> Example:
         """What is asked of this batch; the same generator state gives the same questions."""
         raise AssertionError("each objective says what it asks")

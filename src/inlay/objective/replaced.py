@@ -3,6 +3,7 @@
 N packed tokens, M chosen ones, D model, E embedding, V vocabulary.
 """
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from inlay.batch import Batch
+from inlay.convert.families import FAMILIES
 from inlay.errors import InputError
 from inlay.model.heads import Inner, LanguageHead
 from inlay.model.input import Input
@@ -88,8 +90,8 @@ class ReplacedToken:
     """What the error of telling is multiplied by; it is far smaller than the generator's."""
 
     def __post_init__(self) -> None:
-        if not self.weight > 0:
-            raise InputError(f"weight={self.weight} must be above 0; 50 is usual")
+        if not 0 < self.weight < float("inf"):
+            raise InputError(f"weight={self.weight} must be above 0 and finite; 50 is usual")
 
     def build(self, model: ModelConfig, tokenizer: "Tokenizer", *, seed: int = 0) -> "ReplacedObjective":
         """The module with its generator; InputError for a model that cannot be asked, or a generator beside it."""
@@ -130,6 +132,16 @@ class ReplacedObjective(Objective):
         self.config, self.masked, self.generator = config, masked, generator
         self.weights: Mapping[str, float] = {"rtd": config.weight, "rtd_accuracy": 0.0}
 
+    def models(self, model: Model) -> dict[str, Model]:
+        """The generator with the tables that it borrows; its family is '' where the model's has no room for it."""
+        self._lend(model)
+        whole = copy.deepcopy(self.generator).eval()
+        for name in _LENT if isinstance(self.config.embeddings, Shared) else ():
+            setattr(whole.input, name, vars(whole.input).pop(name))
+        if not _is_held(whole):
+            whole.config = replace(whole.config, family="")
+        return {"generator": whole}
+
     def draw(self, batch: Batch, rng: np.random.Generator) -> ReplacedExample:
         return ReplacedExample(batch, self.masked.draw(batch, rng), int(rng.integers(2**63)))
 
@@ -160,12 +172,24 @@ class ReplacedObjective(Objective):
 def sample(model: Model, rows: Tensor, layout: Layout, seed: int) -> Tensor:
     """(M, D) -> (M,) a token for each row, drawn from what the language head says; the same for the same seed."""
     rng = torch.Generator(rows.device).manual_seed(seed)
-    drawn = [
-        torch.multinomial(model.read("language", part, layout).float().softmax(-1), 1, generator=rng)[:, 0]
-        for part in rows.split(_BLOCK)
-        if len(part)
-    ]
-    return torch.cat(drawn) if drawn else rows.new_zeros(0, dtype=torch.int64)
+    drawn = [rows.new_zeros(0, dtype=torch.int64)]
+    for part in rows.split(_BLOCK):
+        chances = model.read("language", part, layout).float().softmax(-1)
+        # The first of exponential arrivals: torch.multinomial's way, without its error where weights are not finite,
+        # which on a GPU is the process's end. Here the loss is what says so.
+        drawn.append((chances / torch.empty_like(chances).exponential_(generator=rng)).argmax(-1))
+    return torch.cat(drawn)
+
+
+def _is_held(model: Model) -> bool:
+    """Whether the layout of its family has room for all that it is."""
+    family = FAMILIES.get(model.config.family)
+    try:
+        if family is not None:
+            family.settings(model.config, model.state_dict())
+    except InputError:
+        return False
+    return True
 
 
 def _input(model: ModelConfig) -> Input:
