@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from inlay.batch import Batch
 from inlay.errors import InputError
 from inlay.live import Live
+from inlay.text.frame import frame_of
 
 if TYPE_CHECKING:
     from inlay.model.model import Model, ModelConfig
@@ -174,9 +175,9 @@ class _Causal:
 
     def __init__(self, model: "Model", tokenizer: "Tokenizer", length: int, stride: int) -> None:
         self.length, self.stride = length, stride
-        before, _ = _around(tokenizer)
         roles = [tokenizer.id(tokenizer.roles[role]) for role in ("bos", "cls", "eos") if role in tokenizer.roles]
-        self.before = np.asarray(before or roles[:1], np.int32)
+        before, _ = frame_of(tokenizer, 1).ids
+        self.before = before if len(before) else np.array(roles[:1], np.int32)
         self.start = bool(len(self.before))
 
     def questions(self, ids: Ids) -> Iterator[Question]:
@@ -197,11 +198,11 @@ class _Masked:
         if "mask" not in tokenizer.roles:
             raise InputError("this tokenizer has no mask token, by which a token is hidden; take that of the model")
         self.mask = tokenizer.id(tokenizer.roles["mask"])
-        before, after = _around(tokenizer)
-        self.before, self.after = np.asarray(before, np.int32), np.asarray(after, np.int32)
-        self.room = length - len(before) - len(after)
+        frame = frame_of(tokenizer, 1)
+        self.before, self.after = frame.ids
+        self.room = length - frame.size
         if self.room < 1:
-            raise InputError(f"length={length} leaves no room between {len(before) + len(after)} special tokens")
+            raise InputError(f"length={length} leaves no room between {frame.size} special tokens")
         self.stride = min(stride, self.room)
 
     def questions(self, ids: Ids) -> Iterator[Question]:
@@ -254,13 +255,6 @@ def _tokens(tokenizer: "Tokenizer", text: str, most: int | None) -> tuple[Ids, s
     if most is None or len(ids) <= most:
         return ids, text
     return ids[:most], text[: tokenizer.offsets(text)[most - 1][1]]
-
-
-def _around(tokenizer: "Tokenizer") -> tuple[list[int], list[int]]:
-    """What the tokenizer puts before a text, and what after it."""
-    bare, whole = (tokenizer.encode(["a"], specials=specials).ids.tolist() for specials in (False, True))
-    begin = next(at for at in range(len(whole) + 1) if whole[at : at + len(bare)] == bare)
-    return whole[:begin], whole[begin + len(bare) :]
 
 
 def _sizes(model: "Model", usual: int | None, kind: Kind, length: int | None, stride: int | None) -> tuple[int, int]:

@@ -19,6 +19,7 @@ from inlay.model.packed import Packed
 from inlay.objective.distill_vectors import Measure, Pool, vectors_apart
 from inlay.objective.objective import Objective
 from inlay.objective.teacher import Teacher, one_stack
+from inlay.text.frame import frame_of
 from inlay.tokenize.tokenizer import Tokenizer
 
 _AT_ONCE = 2048
@@ -50,7 +51,7 @@ class TokenTable:
         """The table to start from: (V, D), zero for tokens that stand for no text."""
         found = Table(teacher.tokenizer.size, teacher.model.config)
         ids = np.setdiff1d(np.fromiter(teacher.tokenizer.vocabulary.values(), np.int64), around(teacher.tokenizer))
-        before, after = framed(teacher.tokenizer)
+        before, after = frame_of(teacher.tokenizer, 1).ids
         with torch.no_grad():
             for start in range(0, len(ids), _AT_ONCE):
                 some = ids[start : start + _AT_ONCE]
@@ -127,13 +128,6 @@ class TableObjective(Objective):
 def around(tokenizer: Tokenizer) -> NDArray[np.int64]:
     """The ids that stand for no text: all special tokens but the unknown one, which stands for some."""
     return np.array([tokenizer.id(token) for role, token in tokenizer.roles.items() if role != "unk"], np.int64)
-
-
-def framed(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
-    """The ids that the tokenizer puts before a text and after it."""
-    bare, whole = (tokenizer.encode(["a"], specials=told).ids.tolist() for told in (False, True))
-    at = next(at for at in range(len(whole)) if whole[at : at + len(bare)] == bare)
-    return whole[:at], whole[at + len(bare) :]
 
 
 def _vectors(teacher: Teacher, batch: Batch, pool: Pool, device: torch.device | None = None) -> Tensor:
