@@ -72,6 +72,20 @@ def test_a_run_folder_holds_all_that_a_run_was(done: Path) -> None:
     assert metrics["best"]["heldout_loss"] == min(row["heldout_loss"] for row in log if "heldout_loss" in row)
 
 
+def test_a_generator_that_learnt_beside_the_model_is_left_as_a_model_too(corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    pretrain(recipe(corpus, out, model={"preset": "electra-tiny"}, train={"steps": 2, "ema": 0.5}))
+    model, (generator, tokenizer) = load_model(out / "model"), load_pair(out / "generator")
+    assert torch.equal(generator.input.token.weight, model.input.token.weight)
+    weights, _ = checkpoint.read(checkpoint.steps(out / "checkpoints")[-1][1])
+    averages = weights["average"]
+    for name, weight in generator.state_dict().items():
+        learnt = averages.get(f"objective.generator.{name}", averages.get(f"model.{name}"))
+        assert learnt is not None, name
+        assert torch.equal(weight, learnt), name
+    assert generator(tokenizer.encode(["the same text"])).isfinite().all()
+
+
 def test_the_model_folder_holds_the_last_weights_and_the_tokenizer(done: Path) -> None:
     model, tokenizer = load_pair(done / "model")
     parts, state = checkpoint.read(done / "checkpoints" / "step-6")

@@ -216,11 +216,20 @@ class Run:
     def finish(
         self, tokenizer: "Tokenizer | None" = None, *, save: Callable[..., None] = save_model, **more: Any
     ) -> dict[str, Any]:
-        """Write the model folder and metrics.json, and give what is in it; `more` is written there too."""
+        """Write the model folder, those of models that learnt beside it, and metrics.json, and give what is in that.
+
+        `more` is written there too.
+        """
         trainer = self.trainer
         world = trainer.world
-        with averaged(trainer), put_together(trainer.model, keep=world.first):
-            world.lead(lambda: save(trainer.model, self.folder / MODEL, tokenizer=tokenizer, force=True))
+
+        def keep() -> None:
+            save(trainer.model, self.folder / MODEL, tokenizer=tokenizer, force=True)
+            for name, beside in trainer.objective.models(trainer.model).items():
+                save_model(beside, self.folder / name, tokenizer=tokenizer, force=True)
+
+        with averaged(trainer), put_together(trainer.learner, keep=world.first):
+            world.lead(keep)
             if self.config.tensorboard and tokenizer is not None and world.first:
                 with Board(self.folder / BOARD) as board:
                     board.tokens(trainer.step, trainer.model.input.table(), tokenizer)
