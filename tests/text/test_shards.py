@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -251,12 +252,34 @@ def test_a_folder_of_another_run_is_refused_unless_forced(
     assert sums(out) != before
 
 
-def test_a_folder_of_something_else_is_never_replaced(tmp_path: Path, tokenizers: Kinds, texts: list[str]) -> None:
-    (tmp_path / "thesis.txt").write_text("years of work")
+@pytest.mark.parametrize("file", ["thesis.txt", "run.json"])
+def test_a_folder_of_something_else_is_never_touched(
+    file: str, tmp_path: Path, tokenizers: Kinds, texts: list[str]
+) -> None:
+    (tmp_path / file).write_text('{"config": "of a fit, years of work"}')
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights").write_text("years of work")
+    before = sums(tmp_path)
     for force in (False, True):
         with pytest.raises(InputError, match="holds no shards; give another --out"):
             write_shards(Corpus(texts), tokenizers("words"), tmp_path, force=force)
-    assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
+    assert sums(tmp_path) == before
+
+
+def test_a_run_that_finished_nothing_is_left_to_who_began_it(
+    tmp_path: Path, tokenizers: Kinds, texts: list[str]
+) -> None:
+    out = tmp_path / "s"
+    write_shards(Corpus(texts), tokenizers("words"), out, ShardsConfig(held_out=0.1))
+    for entry in out.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        elif entry.name != "run.json":
+            entry.unlink()
+    with pytest.raises(InputError, match="cannot resume"):
+        write_shards(Corpus(texts), tokenizers("words"), out, ShardsConfig(held_out=0.2))
+    assert (out / "run.json").is_file()
+    write_shards(Corpus(texts), tokenizers("words"), out, ShardsConfig(held_out=0.1))
 
 
 @pytest.mark.parametrize(

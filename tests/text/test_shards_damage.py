@@ -139,3 +139,13 @@ def test_a_shard_outside_the_folder_is_not_read(copied: Path) -> None:
 def test_no_folder_of_shards_says_how_to_make_one(tmp_path: Path) -> None:
     refused(tmp_path, "inlay shards SOURCE")
     refused(tmp_path / "nowhere", "inlay shards SOURCE")
+    (tmp_path / "run.json").write_text('{"config": {}}')  # of another kind of run
+    refused(tmp_path, "no folder of shards.*inlay shards SOURCE")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"), [("shards.json", "shards.json: missing.*--force"), ("checksums.json", "not finished")]
+)
+def test_a_table_that_is_gone_says_the_way_out(name: str, message: str, copied: Path) -> None:
+    (copied / name).unlink()
+    refused(copied, message)

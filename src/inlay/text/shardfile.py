@@ -194,6 +194,13 @@ class Shards:
         return np.fromfile(self.folder / COUNTS, "<u8").astype(np.int64)
 
 
+def begun(folder: Path) -> bool:
+    """Whether shards were begun in the folder: other long work keeps a run.json of its own, which is none of ours."""
+    file = folder / RUN
+    before = read_json(file, most=_MOST_BYTES) if file.is_file() else None
+    return isinstance(before, dict) and {"format", "tokenizer", "source"} <= before.keys()
+
+
 def vocabulary_hash(tokenizer: "Tokenizer") -> str:
     """The sha256 of the tokens and their ids: equal where every id means the same token."""
     tokens = sorted(tokenizer.vocabulary.items())
@@ -217,10 +224,12 @@ def files_of(facts_flagged: bool, amount: Amount, split: str, itemsize: int) -> 
 def _facts(folder: Path) -> Facts:
     """What shards.json says, once it is consistent in itself."""
     file = folder / SHARDS
-    if not file.is_file() or not (folder / CHECKSUMS).is_file():
-        if (folder / RUN).is_file():
-            raise InputError(f"{folder}: these shards are not finished; give the same inlay shards command again")
+    if not begun(folder) and not file.is_file():
         raise InputError(f"{folder}: no folder of shards (it has no {SHARDS}); make one: inlay shards SOURCE …")
+    if not (folder / CHECKSUMS).is_file():
+        raise InputError(f"{folder}: these shards are not finished; give the same inlay shards command again")
+    if not file.is_file():
+        raise InputError(f"{file}: missing; {_ANEW}")
     tree: Any = read_json(file, most=_MOST_BYTES)
     if not isinstance(tree, dict) or tree.get("format") != FORMAT:
         found = tree.get("format") if isinstance(tree, dict) else None

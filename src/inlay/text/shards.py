@@ -37,6 +37,7 @@ from inlay.text.shardfile import (
     Facts,
     Shards,
     Stored,
+    begun,
     entropy,
     files_of,
     vocabulary_hash,
@@ -101,10 +102,11 @@ def write_shards(
     unless `force` makes it anew; where there is no text; and where one of the two splits would be empty.
     """
     out = Path(out)
-    new, ours = not out.exists(), (out / RUN).is_file()
+    new, ours = not out.exists(), begun(out)
     if not ours and out.is_dir() and any(not entry.name.startswith(".") for entry in out.iterdir()):
         raise InputError(f"{out} is a folder that is not empty and holds no shards; give another --out")
     claim_output(out, force=True)  # hidden entries are a run's own, killed before it began
+    begins = force or not ours
     with lock(out):
         try:
             if ours and force:
@@ -118,7 +120,7 @@ def write_shards(
                 tokenizer.save(out / TOKENIZER)
                 _write(corpus, tokenizer, out, config)
         except BaseException:
-            if not any((out / PARTS).glob("[!.]*")):  # nothing is finished that could be gone on from
+            if begins and not any((out / PARTS).glob("[!.]*")):  # nothing is finished that could be gone on from
                 clear(out)
                 if new:
                     shutil.rmtree(out, ignore_errors=True)

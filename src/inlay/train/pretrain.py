@@ -18,8 +18,8 @@ from inlay.text.corpus import Corpus
 from inlay.text.pack import Batches, pack
 from inlay.text.pairs import sentences
 from inlay.text.shardfile import SHARDS as FACTS
-from inlay.text.shardfile import Shards, Split
-from inlay.text.shards import ShardsConfig, entropy, write_shards
+from inlay.text.shardfile import Shards, Split, entropy
+from inlay.text.shards import ShardsConfig, write_shards
 from inlay.text.words import language, segmenter
 from inlay.tokenize.kinds import Bytes
 from inlay.tokenize.tokenizer import Tokenizer
