@@ -67,17 +67,17 @@ def test_the_share_is_exact_in_the_mean_and_within_a_unit_for_each_text(masks: M
         assert set(np.unique(counts[:, 3])) <= {19, 20}  # 128 tokens: 19.2
 
 
-@pytest.mark.parametrize("masks", [Dynamic(), WholeWord(), Spans()], ids=str)
-def test_every_token_is_as_likely_as_any_other(masks: Masks) -> None:
-    batch, seeds = texts([62, 42]), 2500
-    ordinary = TOKENS.ordinary[batch.ids]
-    hits = np.zeros(len(batch.ids))
-    for seed in range(seeds):
-        hits[chosen(masks, batch, seed, p=0.2).at] += 1
-    share = hits[ordinary] / seeds
-    # Units are cut by the border with the chance of what fits, which leaves no more than a little between them.
-    slack = {Dynamic: 0.0, WholeWord: 0.01, Spans: 0.03}[type(masks)]
-    assert (np.abs(share - 0.2) < 5 * (0.2 * 0.8 / seeds) ** 0.5 + slack).all(), share.round(3)
+@pytest.mark.parametrize("masks", [Dynamic(), WholeWord(), Spans(), Spans(lengths=Harmonic())], ids=str)
+def test_every_token_is_as_likely_in_short_texts_at_their_ends_and_in_long_words(masks: Masks) -> None:
+    word, piece, copies, seeds = 5, WORDS, 100, 200
+    long = [CLS, *texts([42], around=False).ids.tolist(), SEP]
+    short = [CLS, word, word, piece, piece, piece, piece, word, word, word, piece, word, SEP]
+    for text in (long, short):
+        hits, batch = np.zeros(len(text)), Batch.of([text] * copies)
+        for seed in range(seeds):
+            hits += np.bincount(chosen(masks, batch, seed, p=0.2).at % len(text), minlength=len(text))
+        share, n = hits[1:-1] / (copies * seeds), copies * seeds
+        assert (np.abs(share - 0.2) < 5 * (0.2 * 0.8 / n) ** 0.5).all(), share.round(3)
 
 
 @EVERY

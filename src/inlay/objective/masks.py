@@ -1,8 +1,8 @@
 """Masks: which tokens of a text are to be predicted. One way of choosing, from units that each kind cuts differently.
 
-The units of a text (tokens, words, spans) are taken in a random order until the share p of its tokens is full; the unit
-that does not fit whole is taken with the chance of the part that fits. So each text gives p of its tokens in the mean,
-short texts too, and never more than a unit away from it; a batch gives at least one unit.
+The units of a text (tokens, words, spans) stand in a circle, in a random order; those that begin in an arc of it are
+taken, which is the share p of its tokens long and lies anywhere. So every unit is as likely, whatever its size and
+place, and a text gives p of its tokens in the mean, short ones too, never more than a unit away; a batch at least one.
 
 N packed tokens, B texts, U units, M chosen tokens.
 """
@@ -22,7 +22,7 @@ Flags = NDArray[np.bool_]
 Dice = Callable[[int], Floats]
 """Numbers (N,) from 0 to below 1, one for each token; another throw for another number."""
 
-_ORDER, _BORDER, _LENGTH, _FATE, _TOKEN = range(5)
+_ORDER, _ARC, _LENGTH, _FATE, _TOKEN = range(5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,15 +157,15 @@ def _taken(
     texts: NDArray[np.int64], sizes: NDArray[np.int64], p: float, throw: Dice, heads: NDArray[np.int64]
 ) -> Flags:
     """(U,) True for the units that are taken; those of a text stand together, and each knows its text and size."""
-    key, border = throw(_ORDER)[heads], throw(_BORDER)
+    key, arc = throw(_ORDER)[heads], throw(_ARC)
     order = np.argsort(texts + key)  # text after text, each in a random order
     size = sizes[order]
     before = np.cumsum(size) - size
     first = np.searchsorted(texts, texts)  # the first unit of the same text
     total = np.bincount(texts, sizes)[texts] if len(texts) else size
-    room = p * total - (before - before[first])
+    from_arc = before - before[first] - arc[heads[first]] * total
     taken = np.zeros(len(texts), bool)
-    taken[order[border[heads[first]] * size < room]] = True
+    taken[order[from_arc + total * (from_arc < 0) < p * total]] = True
     if len(texts) and not taken.any():
         taken[np.argmin(key)] = True
     return taken
