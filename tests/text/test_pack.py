@@ -273,6 +273,10 @@ def test_what_does_not_fit_is_told(sharded: Sharded, tmp_path: Path, texts: list
         pack(shards, Rows(), split="test", per_batch=1)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="per_batch=0"):
         pack(shards, Rows(), per_batch=0)
+    with pytest.raises(InputError, match="seed=-1 must"):
+        pack(shards, Rows(), per_batch=1, seed=-1)
+    with pytest.raises(InputError, match="other='swap' is unknown; did you mean 'swapped'"):
+        SentencePairs(other="swap")  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"share=1.5 must be a share"):
         from_tree(Packing, {"kind": "SentencePairs", "share": 1.5})  # type: ignore[arg-type]
     plain = Tokenizer.train(texts, Words(specials=("[UNK]",)))

@@ -266,6 +266,28 @@ def test_a_folder_of_something_else_is_never_touched(
     assert sums(tmp_path) == before
 
 
+def test_a_file_is_no_folder(tmp_path: Path, tokenizers: Kinds, texts: list[str]) -> None:
+    (tmp_path / "s").write_text("mine")
+    with pytest.raises(InputError, match="s is a file, and shards are a folder"):
+        write_shards(Corpus(texts), tokenizers("words"), tmp_path / "s", force=True)
+
+
+@pytest.mark.parametrize("change", ["gone", "changed"])
+def test_a_finished_shard_that_was_damaged_is_not_gone_on_from(
+    change: str, tmp_path: Path, tokenizers: Kinds, texts: list[str]
+) -> None:
+    out, config = tmp_path / "s", ShardsConfig(held_out=0.1)
+    write_shards(Corpus(texts), tokenizers("words"), out, config)
+    (out / "checksums.json").unlink()
+    file = out / "shards" / "00000" / "train.ends"
+    if change == "gone":
+        file.unlink()
+    else:
+        file.write_bytes(file.read_bytes()[::-1])
+    with pytest.raises(InputError, match=r"00000/train\.ends: gone or changed.*--force"):
+        write_shards(Corpus(texts), tokenizers("words"), out, config)
+
+
 def test_a_run_that_finished_nothing_is_left_to_who_began_it(
     tmp_path: Path, tokenizers: Kinds, texts: list[str]
 ) -> None:
@@ -290,7 +312,9 @@ def test_a_run_that_finished_nothing_is_left_to_who_began_it(
         ([], {}, "no token to learn from"),
         (["a", "b"], {"held_out": 1.0}, "held_out=1 must be a share"),
         (["a", "b"], {"shard_tokens": 0}, "shard_tokens=0 must be"),
+        (["a", "b"], {"seed": -1}, "seed=-1 must be at least 0"),
         (["a", "b"], {"words": True, "lang": "klingon"}, "language 'klingon' is not known"),
+        (["a", "b"], {"lang": "zh"}, "lang='zh' says how words are marked, and none are; add --words"),
     ],
 )
 def test_what_cannot_be_is_told_and_leaves_nothing(

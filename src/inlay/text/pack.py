@@ -80,6 +80,8 @@ def pack(shards: Shards, packing: Packing, *, split: Split = "train", per_batch:
     """
     if per_batch < 1:
         raise InputError(f"per_batch={per_batch} must be at least 1")
+    if seed < 0:
+        raise InputError(f"seed={seed} must be at least 0")
     if not shards.documents(split).amount.documents:
         raise InputError(f"{shards.folder} holds nothing out; make the shards with --held-out 0.01 (held_out)")
     texts: _Texts

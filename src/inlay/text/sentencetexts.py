@@ -3,6 +3,7 @@
 T tokens of a shard, D its documents, C texts that it gives.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inlay.batch import Batch
-from inlay.errors import InputError
+from inlay.errors import InputError, did_you_mean
 from inlay.text.frame import Piece, frame_of, framed
 from inlay.text.shardfile import SENTENCE, Part, Shards, Split
 
@@ -43,6 +44,8 @@ class SentencePairs:
         for name in ("share", "short"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name}={getattr(self, name):g} must be a share from 0 to 1")
+        if self.other not in (known := ("document", "swapped")):
+            raise InputError(f"other={self.other!r} is unknown{did_you_mean(str(self.other), known)}")
 
 
 class SentenceTexts:
@@ -55,7 +58,7 @@ class SentenceTexts:
         self._room = config.length - self._frame.size
         if self._room < 1:
             raise InputError(f"length={config.length} leaves no room for text; try {self._frame.size + 32}")
-        self._texts = _Texts([np.append(_sentences(part), len(part.tokens)) for part in self._documents])
+        self._texts = _Texts(np.append(_sentences(part), len(part.tokens)) for part in self._documents)
 
     def __len__(self) -> int:
         return len(self._texts)
@@ -88,7 +91,7 @@ class PairTexts:
                 f"SentencePairs takes sentences of another document, and {split} has one alone; "
                 "hold out a larger share, or take other='swapped'"
             )
-        self._texts = _Texts([chunks(part, self._room) for part in self._documents], least=2)
+        self._texts = _Texts((chunks(part, self._room) for part in self._documents), least=2)
         self._before = np.cumsum(self._documents.documents) - self._documents.documents
 
     def __len__(self) -> int:
@@ -142,7 +145,7 @@ class PairTexts:
 class _Texts:
     """Texts by number over all shards: where each begins and ends. Eight bytes a text are in memory."""
 
-    def __init__(self, borders: list[NDArray[np.int64]], least: int = 1) -> None:
+    def __init__(self, borders: Iterable[NDArray[np.int64]], least: int = 1) -> None:
         """`borders`: of each shard, where its texts begin, and at last where they end; shorter texts are left out."""
         self._starts, self._sizes = [], []
         for edges in borders:

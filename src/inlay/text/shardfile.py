@@ -140,6 +140,7 @@ class Documents:
 
     def document(self, number: int) -> NDArray[np.unsignedinteger]:
         """The token ids of a document, counted over all shards."""
+        assert 0 <= number < self.amount.documents, "documents are counted from 0"
         before = np.cumsum(self.documents) - self.documents
         shard = int(np.searchsorted(before, number, "right")) - 1
         part, local = self.part(shard), number - int(before[shard])

@@ -71,6 +71,10 @@ class ShardsConfig:
     def __post_init__(self) -> None:
         if self.lang not in (known := ("auto", *LANGUAGES, "chars")):
             raise InputError(f"language {self.lang!r} is not known{did_you_mean(self.lang, known)}")
+        if self.lang != "auto" and not self.words:
+            raise InputError(f"lang={self.lang!r} says how words are marked, and none are; add --words (words=True)")
+        if self.seed < 0:
+            raise InputError(f"seed={self.seed} must be at least 0")
         if not 0 <= self.held_out < 1:
             raise InputError(f"held_out={self.held_out:g} must be a share, from 0 to below 1; the default is 0.01")
         if not 1 <= self.shard_tokens <= 1 << 31:
@@ -103,6 +107,8 @@ def write_shards(
     """
     out = Path(out)
     new, ours = not out.exists(), begun(out)
+    if out.is_file():
+        raise InputError(f"{out} is a file, and shards are a folder; give another --out")
     if not ours and out.is_dir() and any(not entry.name.startswith(".") for entry in out.iterdir()):
         raise InputError(f"{out} is a folder that is not empty and holds no shards; give another --out")
     claim_output(out, force=True)  # hidden entries are a run's own, killed before it began
@@ -199,8 +205,8 @@ def _finished(out: Path, tokenizer: "Tokenizer", config: ShardsConfig) -> list[_
     while (place := out / PARTS / f"{len(states):05d}").is_dir():
         state = from_tree(_State, read_json(place / _STATE), str(place / _STATE))
         for file, digest in state.sums.items():
-            if sha256(out / file) != digest:
-                raise InputError(f"{out / file}: its bytes changed since it was written; make the shards anew: --force")
+            if not (out / file).is_file() or sha256(out / file) != digest:
+                raise InputError(f"{out / file}: gone or changed since it was written; make the shards anew: --force")
         states.append(state)
     return states
 
