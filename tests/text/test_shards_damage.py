@@ -95,6 +95,13 @@ def test_documents_that_overlap_are_found(copied: Path) -> None:
         next(iter(Shards.open(copied, verify=False).documents("train")))
 
 
+def test_a_document_that_begins_without_a_sentence_is_found(copied: Path) -> None:
+    file = copied / "shards" / "00000" / "heldout.flags"
+    file.write_bytes(bytes(file.stat().st_size))
+    signed(copied)
+    refused(copied, r"heldout\.flags: a document begins without a sentence")
+
+
 def test_another_tokenizer_is_refused(copied: Path, tokenizers: Callable[[str], Tokenizer]) -> None:
     refused(copied, "its vocabulary of .* is another than this tokenizer's", tokenizer=tokenizers("bytes"))
     Shards.open(copied, tokenizers("wordpiece"))

@@ -146,6 +146,14 @@ class Documents:
         part, local = self.part(shard), number - int(before[shard])
         return part.tokens[int(part.ends[local - 1]) if local else 0 : int(part.ends[local])]
 
+    def counts(self) -> NDArray[np.int64]:
+        """(V,) how often each id comes in this split."""
+        found = np.zeros(self.facts.size, np.int64)
+        for part in self:
+            for start in range(0, len(part.tokens), _BLOCK):
+                found += np.bincount(part.tokens[start : start + _BLOCK], minlength=len(found))
+        return found
+
     def _part(self, number: int) -> Part:
         return _open_part(contained(self._folder / PARTS, self._names[number]), self.facts, self.split)
 
@@ -276,6 +284,10 @@ def _verify(folder: Path, facts: Facts) -> None:
                     )
             if part.ends[0] == 0 or (part.ends[1:] <= part.ends[:-1]).any():
                 raise InputError(f"{place / f'{split}.ends'}: its documents overlap; {_ANEW}")
+            if facts.sentences and part.flags is not None:
+                first = np.append(np.uint64(0), part.ends[:-1])
+                if not (part.flags[first] & SENTENCE).all():
+                    raise InputError(f"{place / f'{split}.flags'}: a document begins without a sentence; {_ANEW}")
 
 
 def _open_part(place: Path, facts: Facts, split: Split) -> Part:

@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from inlay.tokenize.tokenizer import Tokenizer
 
 _STATE = "shard.json"
-_COUNTED = 1 << 22
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -308,10 +307,7 @@ def _finish(out: Path, tokenizer: "Tokenizer", config: ShardsConfig, states: lis
         entropy=0.0,
         shards=tuple(state.stored for state in states),
     )
-    counts = np.zeros(tokenizer.size, np.int64)
-    for part in Documents(out, facts, "train"):
-        for start in range(0, len(part.tokens), _COUNTED):
-            counts += np.bincount(part.tokens[start : start + _COUNTED], minlength=tokenizer.size)
+    counts = Documents(out, facts, "train").counts()
     with atomic_path(out / COUNTS) as temporary:
         counts.astype("<u8").tofile(temporary)
     write_json(out / SHARDS, to_tree(replace(facts, entropy=entropy(counts))))

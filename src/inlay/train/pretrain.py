@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from inlay.live import say
 from inlay.model.model import Model, ModelConfig
 from inlay.objective.objective import Objective
@@ -164,9 +162,7 @@ def trainer_of(
 
 def heldout_entropy(shards: Shards) -> float | None:
     """Of the unigram distribution of the held-out tokens, in nats: what knowing frequencies alone would cost."""
-    counts = np.zeros(shards.facts.size, np.int64)
-    for part in shards.documents("heldout"):
-        counts += np.bincount(part.tokens, minlength=len(counts))
+    counts = shards.documents("heldout").counts()
     return entropy(counts) if counts.any() else None
 
 
