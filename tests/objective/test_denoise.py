@@ -302,6 +302,12 @@ def _words(text: str, *specials: str) -> Tokenizer:
     return Tokenizer.train([text], Words(specials=("[UNK]", *specials), min_count=1))
 
 
+@pytest.mark.parametrize("token", [-1, TOKENIZER.size])
+def test_ids_that_no_tokenizer_gave_are_refused(token: int) -> None:
+    with pytest.raises(InputError, match=rf"token id {token} \(place 1 of the batch\) .* take the tokenizer that"):
+        objective(*ALL).draw(Batch.of([[CLS, token, SEP]]), np.random.default_rng(0))
+
+
 @pytest.mark.parametrize(
     ("name", "tokenizer", "message"),
     [

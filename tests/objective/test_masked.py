@@ -140,6 +140,8 @@ def test_a_tokenizer_without_a_mask_token_is_refused() -> None:
         ({"p": 1.5}, "p=1.5 must be above 0"),
         ({"mask": 0.8, "random": 0.3}, "mask=0.8 and random=0.3 must be shares of one whole"),
         ({"mask": -0.1}, "mask=-0.1"),
+        ({"mask": float("nan")}, "mask=nan"),
+        ({"random": float("nan")}, "random=nan"),
     ],
 )
 def test_shares_that_are_none_are_refused(settings: dict[str, float], message: str) -> None:

@@ -196,6 +196,15 @@ def test_a_tiny_batch_is_learnt_by_heart(name: str, model: str) -> None:
 
 
 @ONE_EACH
+@pytest.mark.parametrize("token", [-3, V, 2**31 - 1])
+def test_ids_that_no_tokenizer_gave_are_refused_in_one_line(name: str, model: str, token: int) -> None:
+    built, objective = made(name, model)
+    batch = Batch.of([[CLS, 7, SEP, 8, token, 9, SEP]], [[0, 0, 0, 1, 1, 1, 1]])
+    with pytest.raises(InputError, match=rf"^token id {token} \(place 4 of the batch\) .* from 0 to {V - 1}; [^\n]*$"):
+        objective(built, replace(batch, labels=np.array([0])), np.random.default_rng(0))
+
+
+@ONE_EACH
 def test_a_batch_without_a_word_has_no_loss_of_telling_tokens(name: str, model: str) -> None:
     built, objective = made(name, model)
     empty = Batch.of([[CLS, SEP, SEP]] * 2, [[0, 0, 1]] * 2)

@@ -210,6 +210,12 @@ def test_a_cls_token_at_the_end_is_found() -> None:
         asked.place(Batch.of([[7, 8]]))
 
 
+@pytest.mark.parametrize("token", [-1, TOKENIZER.size])
+def test_ids_that_no_tokenizer_gave_are_refused(token: int) -> None:
+    with pytest.raises(InputError, match=rf"token id {token} \(place 1 of the batch\) .* take the tokenizer that"):
+        objective().draw(Batch.of([[CLS, token, SEP]]), np.random.default_rng(0))
+
+
 @pytest.mark.parametrize(
     ("name", "tokenizer", "message"),
     [

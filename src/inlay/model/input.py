@@ -73,7 +73,7 @@ class Input:
     scale: float = 1.0
     """What token vectors are multiplied by; the original Transformer takes √d_model."""
     twin: bool = False
-    """Encoder and decoder share the token table alone; each has positions and a norm of its own. Lewis et al. 2019."""
+    """Encoder and decoder share tables, but not positions and norm: each has its own. Lewis et al. 2019 (BART)."""
     query: bool = False
     """A learned row from which XLNet's second stream starts wherever a token is to be told. Yang et al. 2019."""
     frozen: Literal["never", "always"] | int = "never"
@@ -235,7 +235,7 @@ class InputLayer(nn.Module):
 
 
 class _Target(nn.Module):
-    """What a decoder has of its own where only the token table is shared: positions, E of them, and a norm."""
+    """What a decoder has of its own where `twin` is set: positions, E numbers each, and a norm."""
 
     def __init__(self, config: Input, d_position: int, d: int) -> None:
         super().__init__()

@@ -13,6 +13,7 @@ from inlay.errors import InputError
 from inlay.model.model import ModelConfig
 from inlay.objective.corruptions import Corruption, Infilling, Marks, SentencePermutation
 from inlay.objective.rewriting import Ends, Rewriting, RewritingObjective, need_writer
+from inlay.objective.tokens import check_ids
 
 if TYPE_CHECKING:
     from inlay.tokenize.tokenizer import Tokenizer
@@ -48,6 +49,7 @@ class DenoiseObjective(RewritingObjective):
         self.config, self.marks, self.ends = config, marks, ends
 
     def draw(self, batch: Batch, rng: np.random.Generator) -> Rewriting:
+        check_ids(batch, len(self.marks.fixed))
         source = Batch(ids=batch.ids, lengths=batch.lengths, cut=batch.cut)
         for corruption in self.config.corruptions:
             source = corruption.apply(source, self.marks, rng)

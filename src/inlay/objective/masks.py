@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from inlay.batch import Batch
 from inlay.errors import InputError
-from inlay.objective.tokens import Tokens
+from inlay.objective.tokens import Tokens, check_ids
 
 Floats = NDArray[np.floating]
 Flags = NDArray[np.bool_]
@@ -114,6 +114,7 @@ class Chosen:
 
 def choose(masks: Masks, batch: Batch, tokens: Tokens, p: float, rng: np.random.Generator, *, seed: int = 0) -> Chosen:
     """The share p of each text's tokens, specials left aside; `seed` tells the masks of Static apart from others'."""
+    check_ids(batch, len(tokens.ordinary))
     throw: Dice = lambda _: rng.random(len(batch.ids))  # noqa: E731
     if isinstance(masks, Static):
         throw = _repeating(batch, rng.integers(masks.copies, size=len(batch)), seed)

@@ -67,6 +67,16 @@ class Tokens:
         return edges
 
 
+def check_ids(batch: Batch, size: int) -> None:
+    """InputError for an id of which nothing is known: tables of facts have a row for 0 … `size` - 1."""
+    wrong = np.flatnonzero((batch.ids < 0) | (batch.ids >= size))
+    if len(wrong):
+        raise InputError(
+            f"token id {batch.ids[wrong[0]]} (place {wrong[0]} of the batch) is none of the tokenizer's, whose ids run "
+            f"from 0 to {size - 1}; take the tokenizer that made the batch"
+        )
+
+
 def role_id(tokenizer: "Tokenizer", role: str, objective: str) -> int:
     """The id of the special token with that role; InputError where the tokenizer has none."""
     if role not in tokenizer.roles:

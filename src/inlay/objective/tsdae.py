@@ -22,7 +22,7 @@ from inlay.objective.crossentropy import cross_entropy
 from inlay.objective.language import on
 from inlay.objective.objective import Objective
 from inlay.objective.rewriting import Ends, Rewriting, first_of
-from inlay.objective.tokens import role_id
+from inlay.objective.tokens import check_ids, role_id
 
 if TYPE_CHECKING:
     from inlay.tokenize.tokenizer import Tokenizer
@@ -33,7 +33,8 @@ class TSDAE:
     """The mean error of writing a text from the one vector that an encoder makes of it with most tokens left out.
 
     The decoder that writes is the objective's own and is forgotten after training: the encoder's stack again, causal,
-    that reads and writes by the encoder's input layer, and sees nothing of the text but its vector.
+    that reads and writes by the encoder's input layer, and sees nothing of the text but its vector. Its layers have
+    weights of their own, drawn anew; the paper also shares those with the encoder.
     """
 
     texts: ClassVar[Literal["rows", "pairs", "sentences"]] = "sentences"
@@ -88,6 +89,7 @@ class TSDAEObjective(Objective):
 
     def draw(self, batch: Batch, rng: np.random.Generator) -> Rewriting:
         """Empty texts have no vector, and are left out."""
+        check_ids(batch, len(self.marks.fixed))
         fixed, filled = self.marks.fixed[batch.ids], batch.lengths > 0
         keep = Deletion(share=self.config.share).kept(batch, self.marks, rng)
         source = Batch(
