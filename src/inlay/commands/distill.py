@@ -12,6 +12,9 @@ from inlay.commands.options import Force, Json, one_voice, resumable
 if TYPE_CHECKING:
     from inlay.train.distill import Distillation
 
+_STEP_SIZE = {"train", "train.optimizer", "train.optimizer.kind", "train.optimizer.lr"}
+"""Who sets one of these chooses how far a step goes."""
+
 
 @one_voice
 def distill(
@@ -58,8 +61,8 @@ def distill(
     The student is made of layers of its teacher, and learns on your text what the teacher says of hidden tokens (or of
     the next ones), the direction of its rows, and its own task: DistilBERT's recipe. Other parts, such as TinyBERT's
     hidden rows and attention maps, are settings of objective.parts; a narrower student is student.kind=Narrow; and
-    objective.kind=TokenTable makes a static model, one vector for each token. In the folder are then the model, the
-    log, the checkpoints, and in metrics.json teacher and student on text held out.
+    objective.kind=TokenTable makes a static model, one vector for each token, in larger steps. In the folder are then
+    the model, the log, the checkpoints, and in metrics.json teacher and student on text held out.
 
     Examples:
     inlay distill bert --on docs/ --out small --layers 6 train.minutes=10
@@ -84,12 +87,17 @@ def distill(
 def _recipe(teacher: str, on: list[str], out: Path, layers: int | None, assign: list[str]) -> "Distillation":
     """The defaults, changed by what is said on the command line; the settings count most."""
     from inlay.config import override, parse_assignments
+    from inlay.objective.distill_table import TokenTable
     from inlay.train.distill import Distillation
 
+    settings = parse_assignments(assign)
     said: dict[str, Any] = {"objective.teacher": teacher, "data.source": on, "out": out}
     if layers is not None:
         said["student"] = {"kind": "Spread", "n_layers": layers}
-    return override(Distillation(), said | parse_assignments(assign))
+    recipe = override(Distillation(), said | settings)
+    if isinstance(recipe.objective, TokenTable) and not _STEP_SIZE & settings.keys():
+        return override(recipe, {"train.optimizer.lr": TokenTable.lr})
+    return recipe
 
 
 def _facts(metrics: dict[str, Any]) -> dict[str, str]:
