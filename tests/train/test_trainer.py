@@ -99,14 +99,14 @@ def test_the_same_seed_gives_the_same_run_and_another_seed_another() -> None:
     assert losses[0] != losses[2]
 
 
-def test_the_caller_keeps_his_random_numbers() -> None:
+def test_the_caller_keeps_his_random_numbers_in_the_loop_and_after_it() -> None:
     torch.manual_seed(5)
     np.random.seed(5)  # noqa: NPY002 - that the old generator is left alone is what is tested
-    wanted = torch.rand(1), np.random.rand()  # noqa: NPY002
+    wanted = torch.rand(4).tolist(), np.random.rand()  # noqa: NPY002
     torch.manual_seed(5)
     np.random.seed(5)  # noqa: NPY002
-    list(trainer(steps=2))
-    assert (torch.rand(1), np.random.rand()) == wanted  # noqa: NPY002
+    found = [float(torch.rand(1)) for _ in trainer(steps=3)]
+    assert ([*found, float(torch.rand(1))], np.random.rand()) == wanted  # noqa: NPY002
 
 
 def test_dropout_is_that_of_the_micro_batch_whatever_was_drawn_before() -> None:

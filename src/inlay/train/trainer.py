@@ -150,13 +150,15 @@ class Trainer:
     def __iter__(self) -> Iterator[Step]:
         """Go on from where the run stands; a loop that is left by `break` can be entered again."""
         cards = [self.world.device] if self.world.device.type == "cuda" else []
-        with ThreadPoolExecutor(1) as ahead, torch.random.fork_rng(cards):
+        with ThreadPoolExecutor(1) as ahead:
             drawn: Future[list[tuple[int, int, Example]]] | None = None
             while self.progress < 1:
                 begin = time.monotonic()
                 examples = drawn.result() if drawn else self._draw(self.step)
                 drawn = ahead.submit(self._draw, self.step + 1)  # while the model learns from these
-                yield self._update(examples, begin)
+                with torch.random.fork_rng(cards):  # the loop's body keeps its own random numbers
+                    step = self._update(examples, begin)
+                yield step
 
     def _draw(self, step: int) -> list[tuple[int, int, Example]]:
         """(number, tokens, example) of this process's micro-batches of a step."""
