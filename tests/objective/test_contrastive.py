@@ -220,6 +220,24 @@ def test_equal_texts_are_not_each_others_negatives_under_dropout() -> None:
     assert np.argwhere(example.apart).tolist() == [[0, 2], [2, 0]]
 
 
+@pytest.mark.parametrize("texts", [[[5, 6]], [[5, 6], [5, 6]]], ids=["one", "equal"])
+@pytest.mark.parametrize("temperature", [Fixed(), Learned()], ids=["fixed", "learned"])
+def test_a_last_batch_with_nothing_to_tell_apart_is_no_prediction(
+    texts: list[list[int]], temperature: Fixed | Learned
+) -> None:
+    of = model().train()
+    config = Contrastive(positives=Dropout(), dims=(8,), loss=InfoNCE(temperature=temperature))
+    objective = made(config, of)
+    example = objective.draw(Batch.of(texts), RNG)
+    assert set(example.counts.values()) == {0}
+    found = objective(of, example)
+    assert set(found) == {"loss", *example.counts}
+    assert not any(float(value.detach()) for value in found.values())
+    found["loss"].backward()
+    for weight in (*of.parameters(), *objective.parameters()):
+        assert weight.grad is None or not weight.grad.any()
+
+
 def test_shorter_lengths_are_asked_too_and_the_loss_is_the_mean() -> None:
     of, given = model(), columns(1)
     found = made(Contrastive(dims=(8, 32)), of)(of, given, RNG)
@@ -307,7 +325,6 @@ def one(ids: list[int]) -> Batch:
 
 MISTAKES = {
     "one pair": (Contrastive(), Columns(one([5]), one([6])), "one pair has nothing to be told from"),
-    "one text": (Contrastive(positives=Dropout()), one([5]), "one pair has nothing to be told from"),
     "one group": (Contrastive(), columns(groups=[3] * P), "all 6 pairs are of one group"),
     "no negatives": (Contrastive(loss=Triplet()), columns(), "Triplet needs negatives, and these pairs have none"),
     "no pairs": (Contrastive(), columns().anchor, "Contrastive needs pairs: give Columns"),

@@ -36,7 +36,8 @@ class Given:
 class Dropout:
     """A text is its own positive, read twice while dropout leaves out other numbers each time. Gao et al. 2021.
 
-    SimCSE, arXiv:2104.08821. Batches are plain; texts that are equal are not each other's negatives.
+    SimCSE, arXiv:2104.08821. Batches are plain; texts that are equal are not each other's negatives. One text alone,
+    which the last batch of an epoch may be, has no wrong answer and is no prediction.
     """
 
 
@@ -110,7 +111,7 @@ class ContrastiveObjective(Objective):
         self.loss: Loss = config.loss.build()
 
     def draw(self, batch: Batch | Columns, rng: np.random.Generator) -> ContrastiveExample:
-        """The columns side by side; nothing is left to chance here. InputError for texts that ask nothing."""
+        """The columns side by side; nothing is left to chance here. InputError for pairs that ask nothing."""
         columns = self._columns(batch)
         for number, column in enumerate(columns.batches):
             if not column.lengths.all():
@@ -118,8 +119,12 @@ class ContrastiveObjective(Objective):
                 raise InputError(f"{name} {int(np.argmin(column.lengths))} has no tokens; leave the pair out")
         pairs, negatives = len(columns), len(columns.negatives)
         apart = kept_apart(columns.groups, pairs, negatives)
-        self.loss.check(pairs, negatives, apart)
-        return ContrastiveExample(_joined(columns.batches), pairs, negatives, apart, self.loss.counts(pairs, negatives))
+        counts = self.loss.counts(pairs, negatives)
+        if isinstance(batch, Batch) and not _differ(columns.groups):
+            counts = dict.fromkeys(counts, 0)
+        else:
+            self.loss.check(pairs, negatives, apart)
+        return ContrastiveExample(_joined(columns.batches), pairs, negatives, apart, counts)
 
     def terms(self, model: Model, example: ContrastiveExample) -> dict[str, Tensor]:  # type: ignore[override]
         vectors = self.vectors(model, example.batch)
@@ -132,7 +137,9 @@ class ContrastiveObjective(Objective):
             shorter = [self.loss([one[:, :n] for one in columns], apart) for n in self.config.dims]
         for other in shorter:
             found |= {name: found[name] + other[name] for name in self._asked(found)}
-        return found | {name: found[name] / (1 + len(shorter)) for name in self._asked(found)}
+        asks = float(any(example.counts.values()))  # else it is no prediction, and 0 with a gradient of 0
+        found |= {name: found[name] / (1 + len(shorter)) for name in self._asked(found)}
+        return {name: value * asks for name, value in found.items()}
 
     def vectors(self, model: Model, batch: Batch | Packed) -> Tensor:
         """(B, D) the vector of each text, of whatever length it has."""
@@ -168,6 +175,11 @@ def _joined(batches: Sequence[Batch]) -> Batch:
         cut=np.concatenate([batch.cut for batch in batches]),
         segments=segments,
     )
+
+
+def _differ(groups: NDArray[np.int64] | None) -> bool:
+    """Whether texts of more than one group are there."""
+    return groups is not None and len(np.unique(groups)) > 1
 
 
 def _equal(batch: Batch) -> NDArray[np.int64]:
