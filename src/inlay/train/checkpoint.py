@@ -103,5 +103,6 @@ def into_optimizers(
         if value.shape == parameter.shape and value.ndim:
             here = shared(value, parameter)
         else:
-            here = value.to(parameter.device) if value.ndim else value.clone()
-        optimizers[int(number)].state[parameter][key] = here
+            here = value.to(parameter.device) if value.ndim else value
+        # A copy, for what is read from a file keeps all of the file for as long as it lives.
+        optimizers[int(number)].state[parameter][key] = here.clone()

@@ -61,6 +61,8 @@ def opened(
     """
     if config.out is None:
         raise InputError("out is missing; name the run folder: out=DIR")
+    if resume is not None and force:
+        raise InputError("--resume goes on with a run, --force begins anew; leave one out")
     if not world.first:
         place = world.tell("")
         yield Folder(config.out, world, None, Point.read(Path(place), verify=False) if place else None)

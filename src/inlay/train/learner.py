@@ -31,3 +31,11 @@ class Learner(nn.Module):
         """Copy values into the tensors of these names; names and shapes must be the same."""
         for name, own in self.tensors():
             own.copy_(shared(tensors[name], own))
+
+    @torch.no_grad()
+    def exchange(self, tensors: Mapping[str, Tensor]) -> None:
+        """Let these tensors and its own of the same names change values, in the memory of one of them."""
+        for name, own in self.tensors():
+            kept = own.detach().clone()
+            own.copy_(tensors[name])
+            tensors[name].copy_(kept)

@@ -81,17 +81,16 @@ class RunConfig(TrainConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """A checkpoint that was read and is sound."""
+    """A checkpoint that was looked at and is sound; its tensors are read when a trainer takes them."""
 
     folder: Path
-    parts: Mapping[str, Mapping[str, torch.Tensor]]
     state: dict[str, Any]
 
     @classmethod
     def read(cls, folder: Path, *, verify: bool = True) -> Self:
         """That of a folder; `verify` reads all of it."""
-        parts, state = checkpoint.read(folder, verify=verify)
-        return cls(folder=folder, parts=parts, state=state)
+        _, state = checkpoint.read(folder, verify=verify)
+        return cls(folder=folder, state=state)
 
     def check(self, config: "RunConfig") -> None:
         """InputError where the run is to end before it."""
@@ -104,16 +103,19 @@ class Point:
 def find(folder: Path, resume: str | Path | None) -> Point | None:
     """The checkpoint to go on from: that of a path; with `auto` the newest sound one of the run, if it has any.
 
-    A damaged one is passed over, and a line says so.
+    A damaged one is passed over, and a line says so. InputError where there are checkpoints and none is sound.
     """
     if resume is None:
         return None
     if str(resume) != "auto":
         return Point.read(Path(resume))
-    for _, path in reversed(checkpoint.steps(folder / CHECKPOINTS)):
+    paths = [path for _, path in checkpoint.steps(folder / CHECKPOINTS)]
+    while paths:
         try:
-            return Point.read(path)
+            return Point.read(paths.pop())
         except InputError as error:
+            if not paths:
+                raise InputError(f"{error}; no other checkpoint is sound: --force begins anew") from None
             say(f"note: {error}; going on from the checkpoint before it")
     return None
 
@@ -142,7 +144,8 @@ class Run:
         self.begin = begin
         if begin is not None:
             begin.check(config)
-            state = trainer.take(begin.parts, begin.state, begin.folder)
+            parts, state = checkpoint.read(begin.folder, verify=False)
+            trainer.take(parts, state, begin.folder)
             self.told = {key: state.get(key) for key in self.told}
 
     def __iter__(self) -> Iterator[Step]:
@@ -251,16 +254,15 @@ class Run:
 
 @contextlib.contextmanager
 def averaged(trainer: Trainer) -> Iterator[None]:
-    """Within it the weights are their average, where the trainer keeps one; afterwards they are as before."""
+    """Within it the weights and their average have changed places, where the trainer keeps one."""
     if trainer.average is None:
         yield
         return
-    own = {name: tensor.detach().clone() for name, tensor in trainer.learner.tensors()}
-    trainer.learner.fill(trainer.average)
+    trainer.learner.exchange(trainer.average)
     try:
         yield
     finally:
-        trainer.learner.fill(own)
+        trainer.learner.exchange(trainer.average)
 
 
 class _Stop:
