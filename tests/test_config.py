@@ -227,7 +227,7 @@ def test_an_override_that_does_not_fit_is_refused(assignments: dict[str, Any], m
 
 
 def test_assignments_are_read_as_yaml() -> None:
-    given = ["a.b=3", "c=5e-4", "d=[x, 1]", "e=", "f=a=b", " g =true", "h={kind: Rotary}", "i=中文"]
+    given = ["a.b=3", "c=5e-4", "d=[x, 1]", "e=", "f=a=b", " g =true", "h={kind: Rotary}", "i=中文", "j=-"]
     assert parse_assignments(given) == {
         "a.b": 3,
         "c": "5e-4",
@@ -237,6 +237,7 @@ def test_assignments_are_read_as_yaml() -> None:
         "g": True,
         "h": {"kind": "Rotary"},
         "i": "中文",
+        "j": "-",
     }
 
 

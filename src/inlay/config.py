@@ -84,7 +84,7 @@ def load_yaml(cls: type[Config], path: str | Path) -> Config:
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
-    """`["a.b=3", "c=[x, y]"]` as `{"a.b": 3, "c": ["x", "y"]}`: values are read as YAML, `a=` is null."""
+    """`["a.b=3", "c=[x, y]"]` as `{"a.b": 3, "c": ["x", "y"]}`: values are read as YAML, `a=` is null, `a=-` a dash."""
     values: dict[str, Any] = {}
     for text in assignments:
         key, equals, value = text.partition("=")
@@ -92,7 +92,7 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
             raise InputError(f"{text!r} is no assignment; write key=value, for example encoder.n_layers=6")
         if key.strip() in values:
             raise InputError(f"{key.strip()!r} is set twice; leave one")
-        values[key.strip()] = _yaml(value, text)
+        values[key.strip()] = value if value == "-" else _yaml(value, text)  # YAML: a list of nothing
     return values
 
 

@@ -142,6 +142,15 @@ MISTAKES = [
         ["model.preset=bert-tiny", "objective.kind=Contrastive"],
         "Contrastive is given pairs.*positives={kind: Drop",
     ),
+    (
+        ["model.preset=bert-tiny", "objective={kind: Contrastive, positives: {kind: Dropout}}", "data.batch=1"],
+        "tells each text from the others of its batch; set data.batch to 2 or more",
+    ),
+    (
+        ["model.preset=bert-tiny", "objective.kind=TSDAE", "data.packing.specials=false"],
+        r"data\.packing\.specials=false leaves it out; take objective\.pool=mean",
+    ),
+    (["--resume", "auto", "--force"], "--resume goes on with a run, --force begins anew; leave one out"),
     (["model.input.position.max_len=16"], "max_len=16 is too short for texts of 32 tokens; it takes 32"),
     (["model.input.vocab_size=10"], "vocab_size=10 is less than the 261 ids of the tokenizer"),
     (["data.source=/nowhere.txt"], "/nowhere.txt: no such file"),

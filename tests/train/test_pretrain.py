@@ -1,6 +1,7 @@
 """Pretraining from raw text: one folder holds all of a run, the same recipe gives the same run, and any run goes on."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -343,3 +344,55 @@ def test_a_bias_of_frequencies_knows_them_before_the_first_step(corpus: Path, tm
     counts = Shards.open(tmp_path / "run" / "shards").counts()
     assert torch.exp(bias).sum() == pytest.approx(1, abs=1e-4)
     assert int(bias.argmax()) == int(counts.argmax())
+
+
+def test_where_no_checkpoint_is_sound_the_run_says_so_and_touches_nothing(
+    corpus: Path, done: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(done, out)
+    for _, path in checkpoint.steps(out / "checkpoints"):
+        (path / "state.json").write_text("{}")
+    before = sorted((path, path.stat().st_mtime_ns) for path in (out / "checkpoints").rglob("*"))
+    with pytest.raises(InputError, match=r"step-3/state\.json: its bytes changed .*no other checkpoint is sound"):
+        pretrain(recipe(corpus, out), resume="auto")
+    assert sorted((path, path.stat().st_mtime_ns) for path in (out / "checkpoints").rglob("*")) == before
+    assert rows(out) == rows(done)
+
+
+SENTENCE_OBJECTIVES: dict[str, dict[str, Any]] = {
+    "tsdae": {"kind": "TSDAE"},
+    "simcse": {
+        "kind": "Contrastive",
+        "positives": {"kind": "Dropout"},
+        "loss": {"kind": "InfoNCE", "temperature": {"kind": "Learned", "start": 0.05}},
+    },
+}
+
+
+@pytest.mark.parametrize("name", SENTENCE_OBJECTIVES)
+def test_sentences_teach_an_encoder_and_what_the_objective_learns_goes_on_too(name: str, tmp_path: Path) -> None:
+    words = [f"{a}{b}" for a in "bdfgkm" for b in "aeiou"]
+    lines = [" ".join(np.random.default_rng(n).choice(words, 6)) + "." for n in range(60)]
+    (tmp_path / "text.txt").write_text("\n".join(lines))
+    made: dict[str, Any] = {
+        "data": {"source": str(tmp_path / "text.txt"), "unit": "line", "batch": 5, "packing": None},
+        "tokenizer": {"kind": "WordPiece", "size": 80, "min_count": 1},
+        "model": {"preset": "bert-tiny", "n_layers": 1},
+        "objective": SENTENCE_OBJECTIVES[name],
+    }
+    train = {"checkpoint_every": 4, "threads": 1, "schedule": {"kind": "Constant", "warmup": 0}}
+    metrics = pretrain(recipe(None, tmp_path / "whole", **made, train={**train, "steps": 18}))
+    shards = Shards.open(tmp_path / "whole" / "shards").facts
+    assert shards.train.documents % 5 == 1  # the last batch of an epoch is one sentence alone
+    pretrain(recipe(None, tmp_path / "parts", **made, train={**train, "steps": 10}))
+    assert pretrain(recipe(None, tmp_path / "parts", **made, train={**train, "steps": 18}), resume="auto").keys()
+    assert rows(tmp_path / "parts")[-2:] == rows(tmp_path / "whole")[-2:]
+    saved = [checkpoint.read(tmp_path / run / "checkpoints" / "step-18")[0]["model"] for run in ("whole", "parts")]
+    own = [key for key in saved[0] if key.startswith("objective.")]
+    assert own
+    assert all(torch.equal(saved[0][key], saved[1][key]) for key in saved[0])
+    first = checkpoint.read(tmp_path / "whole" / "checkpoints" / "step-16")[0]["model"]
+    assert not torch.equal(first[own[0]], saved[0][own[0]])
+    assert metrics["heldout_loss"] < rows(tmp_path / "whole")[0]["loss"]
+    assert not any(key.startswith("decoder") for key in load_model(tmp_path / "whole" / "model").state_dict())

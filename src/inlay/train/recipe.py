@@ -76,7 +76,7 @@ class Data(CorpusConfig):
     shards: Path | None = None
     """A folder that `inlay shards` made, in place of a source; it needs the tokenizer that it was made with."""
     packing: Packing | None = None
-    """How texts come together in batches; null: as the objective wants them, in 128 tokens."""
+    """How texts come together in batches; null: as the objective wants them, rows and pairs in 128 tokens."""
     held_out: float = 0.05
     """Share of the documents that is kept back to measure on."""
     batch: int = 16
@@ -185,7 +185,7 @@ class Pretrain:
             raise InputError("init.token trains word vectors on data.source, which is missing; give init.token.path")
         objective = self.objective or of_paper(self.architecture())
         packing = self.data.packing or wanted(objective)
-        _check_packing(objective, packing)
+        _check_packing(objective, packing, self.data.batch)
         tokenizer = self._tokenizer()
         if not isinstance(tokenizer, Given):
             asked = objective.specials(packing.length) if isinstance(objective, SpanCorruption) else ()
@@ -246,14 +246,14 @@ def _parts(config: Any) -> Iterator[Any]:
 
 
 def wanted(objective: Objective) -> Packing:
-    """How an objective wants its texts, in 128 tokens."""
+    """How an objective wants its texts."""
     if isinstance(objective, NextSentence | SentenceOrder):
         return SentencePairs(other=objective.other)
     return Sentences() if objective.texts == "sentences" else Rows()
 
 
-def _check_packing(objective: Objective, packing: Packing) -> None:
-    """InputError for pairs that an objective asks about and that the texts are none of, or others than it means."""
+def _check_packing(objective: Objective, packing: Packing, batch: int) -> None:
+    """InputError for texts, and so many of them together, that are not what an objective asks about."""
     if isinstance(objective, NextSentence | SentenceOrder):
         found = packing.other if isinstance(packing, SentencePairs) else "no pairs"
         if found != objective.other:
@@ -265,4 +265,11 @@ def _check_packing(objective: Objective, packing: Packing) -> None:
         raise InputError(
             "Contrastive is given pairs, which raw text has none of; set objective.positives={kind: Dropout}, "
             "which takes each text for its own pair"
+        )
+    if isinstance(objective, Contrastive) and batch == 1:
+        raise InputError("Contrastive tells each text from the others of its batch; set data.batch to 2 or more")
+    if isinstance(objective, TSDAE) and objective.pool == "cls" and not getattr(packing, "specials", True):
+        raise InputError(
+            "TSDAE reads the row of a text's cls token, and data.packing.specials=false leaves it out; take "
+            "objective.pool=mean, or specials"
         )
