@@ -28,7 +28,7 @@ class Run:
             before = read_json(folder / _RUN)
             if not isinstance(before, dict):
                 raise InputError(f"{folder / _RUN}: must be a table of settings; it is damaged: --force begins anew")
-            changed = _difference(before, identity)
+            changed = difference(before, identity)
             if changed:
                 raise InputError(f"cannot resume {folder}: {changed}; give the same settings, or --force to begin anew")
         else:
@@ -65,10 +65,10 @@ def clear(folder: Path) -> None:
             entry.unlink()
 
 
-def _difference(before: Any, now: Any, path: str = "") -> str:
+def difference(before: Any, now: Any, path: str = "") -> str:
     """The first setting that is another now, with both values; empty where all are the same."""
     if isinstance(before, dict) and isinstance(now, dict):
-        inner = (_difference(before.get(key), now.get(key), f"{path}.{key}".lstrip(".")) for key in {**before, **now})
+        inner = (difference(before.get(key), now.get(key), f"{path}.{key}".lstrip(".")) for key in {**before, **now})
         return next((found for found in inner if found), "")
     return "" if before == now else f"{path} was {before!r} and is {now!r} now"
 

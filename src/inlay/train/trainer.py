@@ -24,6 +24,7 @@ from inlay.convert.weights import check_finite
 from inlay.errors import InputError
 from inlay.model.model import Model
 from inlay.objective.objective import Example, Objective
+from inlay.stages import difference
 from inlay.text.pack import Batches
 from inlay.train import checkpoint, optim
 from inlay.train.learner import Learner
@@ -328,17 +329,18 @@ class Trainer:
         """Go on from what `checkpoint.read` read at that place; as `load`."""
         folder, ours = place, self.state()
         for key in ("seed", "accumulate", "batches", "optimizer", "precision", "average"):
-            if state.get(key) != ours[key]:
+            if changed := difference(state.get(key), ours[key], key):
                 raise InputError(
-                    f"{folder} is of another run: {key} was {state.get(key)} and is {ours[key]} now; "
-                    "give the same settings, or begin a new run in another folder"
+                    f"{folder} is of another run: {changed}; give the same settings, or begin a new run in another "
+                    "folder"
                 )
         own = dict(self.learner.tensors())
         for part in ("model", "average") if self.average is not None else ("model",):
             _check_same(parts.get(part, {}), own, folder / part)
         self.learner.fill(parts["model"])
         if self.average is not None:
-            self.average = {name: shared(value, own[name]) for name, value in parts["average"].items()}
+            # A copy, for what is read from a file keeps all of the file for as long as it lives.
+            self.average = {name: shared(value, own[name]).clone() for name, value in parts["average"].items()}
         checkpoint.into_optimizers(self.optimizers, dict(self.learner.named_parameters()), parts.get("optimizer", {}))
         self.scaler.load_state_dict(state["scaler"])
         self.step, self.seen, self.seconds = int(state["step"]), int(state["seen"]), float(state["seconds"])
