@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,6 +76,7 @@ def test_a_dry_run_says_what_it_would_be_and_writes_nothing(
     assert plan["tokens"] == pytest.approx(4 * 4 * 32, rel=0.05)
     assert plan["seconds"] > 0
     assert plan["memory"]["training"] > 4 * plan["memory"]["weights"] == 16 * plan["parameters"]
+    assert plan["objective_parameters"] == 0
     assert plan["config"]["objective"] == {"kind": "CausalLM"}
     assert run([*words, "model.n_layers=2"]) == 0
     printed = capsys.readouterr().out
@@ -92,6 +94,26 @@ def test_parameters_of_a_dry_run_are_those_of_the_run(recipe: Path, corpus: Path
     assert json.loads(capsys.readouterr().out)["parameters"] == sum(
         w.numel() for w in load_model(done / "model").parameters()
     )
+
+
+def test_a_dry_run_counts_what_the_objective_the_optimizer_and_the_average_hold(
+    recipe: Path, corpus: Path, capsys: Capture
+) -> None:
+    def told(*more: str) -> dict[str, Any]:
+        words = ["-q", "pretrain", str(recipe), f"data.source={corpus}", "model.preset=bert-tiny", "train.steps=2"]
+        assert run([*words, "data.packing.kind=Sentences", *more, "--dry-run", "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    plain, own = told("objective.kind=MaskedLM"), told("objective.kind=TSDAE")
+    assert own["parameters"] == plain["parameters"]
+    size = 4 * own["objective_parameters"]
+    assert size > 0
+    grown = own["memory"]["training"] - plain["memory"]["training"]
+    assert grown == pytest.approx(4 * size, rel=0.05)  # heads that TSDAE does not read have no moments
+    averaged = told("objective.kind=MaskedLM", "train.ema=0.9")["memory"]["training"]
+    assert averaged - plain["memory"]["training"] == pytest.approx(4 * plain["parameters"], rel=0.01)
+    factored = told("objective.kind=MaskedLM", "train.optimizer.kind=Adafactor")["memory"]["training"]
+    assert factored < plain["memory"]["training"] - 4 * plain["parameters"]
 
 
 def test_force_begins_anew(recipe: Path, corpus: Path, tmp_path: Path) -> None:

@@ -102,14 +102,15 @@ def _told(plan: dict[str, Any], json: bool) -> None:
     show.line(yaml.safe_dump(plan["config"], sort_keys=False, allow_unicode=True, width=120).rstrip())
     show.line()
     memory = {name: f"{size / _MB:,.0f} MB" for name, size in plan["memory"].items()}
+    own = plan["objective_parameters"]
     show.facts(
         {
-            "parameters": f"{plan['parameters']:,}",
+            "parameters": f"{plan['parameters']:,}" + (f", and {own:,} of the objective's own" if own else ""),
             "memory": f"about {memory['training']} to train with, {memory['weights']} of weights",
             "steps": f"{plan['steps']:,}",
             "tokens": f"{plan['tokens']:,}",
             "speed": f"{plan['tokens_per_s']:,.0f} tokens/s in {plan['measured_steps']} steps on this machine",
-            "time": f"about {duration(plan['seconds'])}",
+            "time": f"about {duration(plan['seconds'])} of training",
         }
     )
     return None

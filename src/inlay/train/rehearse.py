@@ -2,20 +2,22 @@
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from inlay.config import to_tree
-from inlay.model.budget import budget, count
+from inlay.model.budget import Budget, budget, count
 from inlay.text.corpus import Corpus
 from inlay.text.document import Document
-from inlay.text.shardfile import Shards
 from inlay.tokenize.tokenizer import Tokenizer
 from inlay.train.pretrain import Work, model_of, trainer_of
 from inlay.train.recipe import Given, Pretrain
 from inlay.train.run import RunConfig
+from inlay.train.trainer import Trainer
 from inlay.vectors.wordvectors import WordVectors
 
 _CHARACTERS = 2_000_000
@@ -25,8 +27,10 @@ _SECONDS, _STEPS = 10.0, 5
 
 
 def rehearse(config: Pretrain) -> dict[str, Any]:
-    """The plan of a run: its resolved config, parameters, memory in bytes, steps, tokens, and seconds as a few real
-    steps on the beginning of the text say; a plain tree. InputError for all that the run would not begin with.
+    """The plan of a run: its resolved config, parameters (and those that the objective has of its own), memory in
+    bytes, steps, tokens, and seconds of training as a few real steps on the beginning of the text say; a plain tree.
+
+    InputError for what does not go together; where the run would be written is not looked at.
     """
     config = config.resolved()
     device = config.train.place()
@@ -45,12 +49,14 @@ def rehearse(config: Pretrain) -> dict[str, Any]:
         wide = replace(config, model=replace(config.model, input={**config.model.input, "vocab_size": rows}))
         model_config = model_of(wide, tokenizer, vectors)
         model = model_config.build(seed=config.seed).to(device)
-        step, tokens, measured = _timed(wide, model, tokenizer, shards)
+        trainer = trainer_of(wide, model, tokenizer, shards)
+        step, tokens, measured = _timed(trainer)
     steps = _steps(config.train, step, tokens)
     return {
         "config": to_tree(config),
         "parameters": count(model_config),
-        "memory": asdict(budget(model_config, texts=config.data.batch, length=config.length)),
+        "objective_parameters": sum(weight.numel() for weight in _own(trainer)),
+        "memory": _memory(trainer, budget(model_config, texts=config.data.batch, length=config.length)),
         "steps": steps,
         "tokens": round(steps * tokens),
         "tokens_per_s": tokens / step,
@@ -75,9 +81,8 @@ def _sample(config: Pretrain) -> Corpus:
     return Corpus(list(first()))
 
 
-def _timed(config: Pretrain, model: Any, tokenizer: Tokenizer, shards: Shards) -> tuple[float, float, int]:
+def _timed(trainer: Trainer) -> tuple[float, float, int]:
     """(seconds, tokens) of a step and how many were timed; the first one warms up and is left out."""
-    trainer = trainer_of(config, model, tokenizer, shards)
     seconds, tokens, done = 0.0, 0, 0
     begin = time.monotonic()
     for step in trainer:
@@ -86,6 +91,28 @@ def _timed(config: Pretrain, model: Any, tokenizer: Tokenizer, shards: Shards) -
         if done and (done >= _STEPS or time.monotonic() - begin > _SECONDS):
             break
     return seconds / done, tokens / done, done
+
+
+def _memory(trainer: Trainer, model: Budget) -> dict[str, int]:
+    """Bytes: the model's activations and gradients as they are counted; the rest as it is after a few steps.
+
+    What the objective has of its own is in it with its gradients, and without its activations.
+    """
+    own = sum(weight.nbytes for weight in _own(trainer))
+    held = [value for _, value in trainer.learner.tensors()] + list((trainer.average or {}).values())
+    held += [value for one in trainer.optimizers for state in one.state.values() for value in _tensors(state)]
+    passing = model.training - 3 * model.weights  # the budget is that of AdamW and the model alone
+    return asdict(model) | {"training": passing + own + sum(value.nbytes for value in held)}
+
+
+def _own(trainer: Trainer) -> list[Tensor]:
+    """What the objective learns beside the model; what both share is the model's."""
+    named = trainer.learner.named_parameters()
+    return [weight for name, weight in named if name.startswith("objective.") and weight.requires_grad]
+
+
+def _tensors(state: Mapping[str, Any]) -> list[Tensor]:
+    return [value for value in state.values() if isinstance(value, Tensor)]
 
 
 def _steps(train: RunConfig, seconds: float, tokens: float) -> int:
