@@ -215,11 +215,113 @@ def forward() -> str:
     return _beside("forward", {"inlay": "inlay", "transformers": "transformers"}, rows)
 
 
+def pretraining() -> str:
+    """Every objective on real text: a row a run."""
+    lines = ["| | objective's term | parameters | steps | minutes | held-out loss | unigram entropy | same again |"]
+    lines.append("| --- | --- |" + " ---: |" * 6)
+    for name, run in _read("pretrain")["objectives"].items():
+        cells = [
+            run["term"],
+            f"{run['parameters'] / 1e6:.1f} M",
+            f"{run['steps']:,}",
+            f"{run['seconds'] / 60:.1f}",
+            f"{run['heldout']['heldout_' + run['term']]:.2f}",
+            f"{run['unigram_entropy']:.2f}",
+            "yes" if run["same_again"] else "no",
+        ]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def word_start() -> str:
+    """Where the token table starts: a row a way, ranges over the seeds."""
+    found = _read("pretrain")["start"]
+    lines = [f"| the table starts from | held-out loss | steps to {found['goal']:.2f} |", "| --- | ---: | ---: |"]
+    for way, row in found["summary"].items():
+        losses, steps = row["heldout_mlm"], row["steps_to_goal"]
+        reached = ", ".join("never" if one is None else f"{one:,}" for one in steps)
+        lines.append(f"| {way} | {min(losses):.2f} – {max(losses):.2f} | {reached} |")
+    return "\n".join(lines)
+
+
+def train_speed() -> str:
+    """Pretraining beside the Trainer of transformers."""
+    parts = {"masked": "MLM, full rows", "mixed": "MLM, texts of mixed length", "causal": "causal LM, full rows"}
+    rows = {}
+    for part, label in parts.items():
+        rows[f"{part}, CPU s a million tokens"] = f"{label}: CPU s a million tokens"
+        rows[f"{part}, peak MB"] = "– peak memory, MB"
+        rows[f"{part}, padding"] = "– padding, share of all places"
+        rows[f"{part}, loss"] = "– loss of the same batch before the first step"
+    return _beside("train_speed", {"inlay": "inlay", "transformers": "transformers"}, rows)
+
+
+def training() -> str:
+    """The same in three lines, for the README."""
+    rows = {
+        "masked, CPU s a million tokens": "masked language modelling, full rows",
+        "mixed, CPU s a million tokens": "the same, texts of mixed length",
+        "causal, CPU s a million tokens": "causal language modelling, full rows",
+    }
+    return _beside("train_speed", {"inlay": "inlay", "transformers": "transformers' Trainer"}, rows)
+
+
+def contrastive() -> str:
+    """Contrastive tuning beside the trainer of sentence-transformers."""
+    rows = {}
+    for part, label in (("plain", "all of a batch at once"), ("cached", "cached, in chunks")):
+        rows[f"{part}: CPU s"] = f"{label}: CPU s"
+        rows[f"{part}: peak MB"] = "– peak memory, MB"
+        rows[f"{part}: padding"] = "– padding, share of all places"
+    return _beside("contrastive", {"inlay": "inlay", "sentence-transformers": "sentence-transformers"}, rows)
+
+
+def distillation() -> str:
+    """A student taught and the same student alone: a row a start."""
+    found = dict(_read("distill")["summary"])
+    teacher = found.pop("teacher")
+    lines = ["| student begins | alone | distilled | better by, seed by seed | CPU of a step | teacher |"]
+    lines.append("| --- |" + " ---: |" * 5)
+    for start, row in found.items():
+        better = ", ".join(f"{one:.3f}" for one in row["better by, seed by seed"])
+        cost = f"{row['CPU s of a step, distilled to alone']:.1f}×"
+        cells = [f"{row['alone']:.3f}", f"{row['distilled']:.3f}", better, cost, f"{teacher:.3f}"]
+        lines.append(f"| {start} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def shards() -> str:
+    """Shards beside the tokenizer's own speed, and the memory by the size of the text."""
+    rows = {
+        "wordpiece CPU s": "WordPiece, CPU s",
+        "wordpiece wall s": "WordPiece, s",
+        "bytebpe CPU s": "byte-level BPE, CPU s",
+        "bytebpe wall s": "byte-level BPE, s",
+        "10 MB of text, peak MB": "peak memory for 10 MB of text, MB",
+        "20 MB of text, peak MB": "for 20 MB",
+        "40 MB of text, peak MB": "for 40 MB",
+    }
+    return _beside("shards", {"inlay": "all of inlay shards", "engine": "the tokenizer alone"}, rows)
+
+
+def extension() -> str:
+    """Words added to a tokenizer, beside the tokenizer as it was and words added beside the model."""
+    rows = {}
+    for name, label in (("minilm", "MiniLM's WordPiece"), ("bytebpe", "byte-level BPE")):
+        for words in (500, 2000):
+            key = f"{name} + {words} words"
+            rows[f"{key}, tokens"] = f"{label}, {words:,} words: tokens of other texts"
+            rows[f"{key}, inside words"] = "– inside words"
+            rows[f"{key}, speed, % of before"] = "– speed, % of before"
+    tools = {"inlay": "in the model, inlay", "add_tokens": "beside it", "before": "as it was"}
+    return _beside("extend", tools, rows)
+
+
 TABLES: dict[str, Callable[[], str]] = {
     table.__name__: table
     for table in (
         retrieval, summary, word2vec, word2vec_costs, word2vec_quality, fasttext, glove, classifier, peers, lookup,
-        forward,
+        forward, pretraining, word_start, train_speed, training, contrastive, distillation, shards, extension,
     )
 }  # fmt: skip
 
