@@ -44,7 +44,10 @@ def test_it_counts_what_it_made_and_does_it_once(
 
 def test_its_flags_are_its_settings(corpus: Path, tokenizer: Path, tmp_path: Path) -> None:
     out = tmp_path / "shards"
-    assert run(shards(corpus, tokenizer, out, "--words", "--sentences", "--lang", "en", "--seed", "3")) == 0
+    assert (
+        run(shards(corpus, tokenizer, out, "--words", "--sentences", "--lang", "en", "--seed", "3", "--workers", "2"))
+        == 0
+    )
     facts = Shards.open(out).facts
     assert (facts.words, facts.sentences, facts.lang, facts.seed) == (True, True, "en", 3)
 
@@ -63,6 +66,8 @@ def test_what_is_wrong_is_one_line(
     refused(shards(corpus, tmp_path / "nowhere", out), "nowhere")
     refused(shards(corpus, tokenizer, out, "--held-out", "2"), "held_out=2 must be a share")
     refused(shards(corpus, tokenizer, out, "--lang", "klingon"), "'klingon' is not known")
+    refused(shards(corpus, tokenizer, out, "--lang", "zh"), "none are; add --words")
+    refused(shards(Path("python-docs"), tokenizer, one), "one.txt is a file, and shards are a folder")
     refused(shards(corpus, tokenizer, full), "holds no shards; give another --out")
     refused(shards(corpus, tokenizer, full, "--force"), "holds no shards; give another --out")
     refused(shards(corpus, tokenizer, done, "--seed", "1"), "config.seed was 0 and is 1 now")

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from inlay.errors import InputError
 from inlay.files import atomic_folder
+from inlay.live import Live
 from inlay.text.blocks import Read, border
 from inlay.text.corpus import Corpus
 from inlay.text.shardfile import SENTENCE, Shards
@@ -218,11 +219,19 @@ def test_a_killed_process_is_gone_on_with(tmp_path: Path, tokenizers: Kinds, tex
 
 
 def test_finished_shards_are_left_as_they_are(
-    tmp_path: Path, tokenizers: Kinds, texts: list[str], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    tokenizers: Kinds,
+    texts: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for _ in range(2):
-        write_shards(Corpus(texts), tokenizers("words"), tmp_path / "s", ShardsConfig(held_out=0.1))
+    monkeypatch.setattr(Live, "enabled", True)  # a command before may have been given --quiet
+    out = tmp_path / "s"
+    write_shards(Corpus(texts), tokenizers("words"), out, ShardsConfig(held_out=0.1))
+    stamps = {file: file.stat().st_mtime_ns for file in out.rglob("*")}
+    write_shards(Corpus(texts), tokenizers("words"), out, ShardsConfig(held_out=0.1))
     assert "done before" in capsys.readouterr().err
+    assert {file: file.stat().st_mtime_ns for file in out.rglob("*")} == stamps
 
 
 @pytest.mark.parametrize("change", ["texts", "tokenizer", "seed", "words", "file"])

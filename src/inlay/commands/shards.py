@@ -30,6 +30,9 @@ def shards(
         float, typer.Option(metavar="SHARE", help="Share of documents that are not learnt from, but measured on.")
     ] = 0.01,
     seed: Seed = 0,
+    workers: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Processes that share the files; the shards are the same.")
+    ] = 1,
     force: Force = False,
     json: Json = False,
     corpus: CorpusConfig,
@@ -51,7 +54,8 @@ def shards(
     config = ShardsConfig(words=words, sentences=sentences, lang=lang, held_out=held_out, seed=seed)
     begin, before = time.monotonic(), (out / CHECKSUMS).is_file() and not force
     with resumable("give the same command again to go on; the running shard alone is lost"):
-        made = write_shards(Corpus(*sources, config=corpus), Tokenizer.load(tokenizer), out, config, force=force)
+        cutter = Tokenizer.load(tokenizer)
+        made = write_shards(Corpus(*sources, config=corpus), cutter, out, config, force=force, workers=workers)
     facts, seconds = made.facts, time.monotonic() - begin
     counts = made.counts()
     unknown = made.tokenizer.roles.get("unk")

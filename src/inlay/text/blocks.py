@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inlay.errors import InputError
-from inlay.text.corpus import Corpus
+from inlay.text.corpus import Corpus, Part
 from inlay.text.marks import Marker, cut
 from inlay.text.shardfile import SENTENCE, WORD
 
@@ -79,17 +79,21 @@ class Block:
 
 def read(corpus: Corpus, seed: int, part: int = 0, number: int = 0) -> Iterator[Read]:
     """The documents that come after number `number` of part `part`; the parts before are not even opened."""
-    salt = (seed % 2**64).to_bytes(8, "little")
     for position, source in enumerate(corpus.parts()):
-        if position < part:
+        if position >= part:
+            yield from of_part(source, position, seed, number if position == part else 0)
+
+
+def of_part(source: Part, position: int, seed: int, after: int = 0) -> Iterator[Read]:
+    """The documents of one part, the one at `position` in the corpus, without its first `after`."""
+    salt = (seed % 2**64).to_bytes(8, "little")
+    for count, document in enumerate(source.read(), 1):
+        if count <= after:
             continue
-        for count, document in enumerate(source.read(), 1):
-            if position == part and count <= number:
-                continue
-            text = document.full
-            raw = text.encode("utf-8", "replace")
-            key = int.from_bytes(hashlib.blake2b(raw, digest_size=8, key=salt).digest(), "little")
-            yield Read(text, len(raw), key, position, count)
+        text = document.full
+        raw = text.encode("utf-8", "replace")
+        key = int.from_bytes(hashlib.blake2b(raw, digest_size=8, key=salt).digest(), "little")
+        yield Read(text, len(raw), key, position, count)
 
 
 def border(documents: Iterator[Read], share: float) -> tuple[int, Iterator[Read]]:

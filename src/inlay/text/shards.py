@@ -43,6 +43,7 @@ from inlay.text.shardfile import (
     vocabulary_hash,
 )
 from inlay.text.words import LANGUAGES, language
+from inlay.text.workers import KEPT, Cutting, shareable, shared
 
 if TYPE_CHECKING:
     from inlay.tokenize.tokenizer import Tokenizer
@@ -97,14 +98,25 @@ _DEFAULT = ShardsConfig()
 
 
 def write_shards(
-    corpus: Corpus, tokenizer: "Tokenizer", out: str | Path, config: ShardsConfig = _DEFAULT, *, force: bool = False
+    corpus: Corpus,
+    tokenizer: "Tokenizer",
+    out: str | Path,
+    config: ShardsConfig = _DEFAULT,
+    *,
+    force: bool = False,
+    workers: int = 1,
 ) -> Shards:
     """The corpus as token shards in `out`; what an earlier run of the same settings finished is kept, or all of it.
 
-    One pass over the text, of which a few megabytes are in memory. Raises InputError for a folder of other settings,
-    unless `force` makes it anew; where there is no text; and where one of the two splits would be empty.
+    One pass over the text, of which a few megabytes are in memory. More `workers` share its files among processes, and
+    leave the same bytes; the tokenizer takes all cores with one alone. Raises InputError for a folder of other
+    settings, unless `force` makes it anew; where there is no text; and where one of the two splits would be empty.
     """
     out = Path(out)
+    if workers < 1:
+        raise InputError(f"workers={workers} must be at least 1")
+    if workers > 1:
+        shareable(corpus)
     new, ours = not out.exists(), begun(out)
     if out.is_file():
         raise InputError(f"{out} is a file, and shards are a folder; give another --out")
@@ -123,7 +135,7 @@ def write_shards(
                 say(f"{'shards':<24}  done before")
             else:
                 tokenizer.save(out / TOKENIZER)
-                _write(corpus, tokenizer, out, config)
+                _write(corpus, tokenizer, out, config, workers)
         except BaseException:
             if begins and not any((out / PARTS).glob("[!.]*")):  # nothing is finished that could be gone on from
                 clear(out)
@@ -163,18 +175,26 @@ def _mark(part: Part) -> str:
     return f"{part.name} {digest.hexdigest()}"
 
 
-def _write(corpus: Corpus, tokenizer: "Tokenizer", out: Path, config: ShardsConfig) -> None:
+def _write(corpus: Corpus, tokenizer: "Tokenizer", out: Path, config: ShardsConfig, workers: int) -> None:
     states = _finished(out, tokenizer, config)
     last = states[-1] if states else None
-    documents = read(corpus, config.seed, *((last.part, last.number) if last else ()))
+    begin = (last.part, last.number) if last else (0, 0)
+    documents = read(corpus, config.seed, *begin)
     below, documents = (int(last.below, 16), documents) if last else border(documents, config.held_out)
-    stream = blocks(
-        documents,
-        marker(tokenizer, config.lang if config.words else None),
-        below,
-        sentences=config.sentences,
-        spaced=tokenizer.writing.bytes,
-    )
+    lang, sentences = config.lang if config.words else None, config.sentences
+    if workers == 1:
+        mark = marker(tokenizer, lang)
+        stream = blocks(documents, mark, below, sentences=sentences, spaced=tokenizer.writing.bytes)
+    else:
+        cutting = Cutting(
+            tokenizer=out / TOKENIZER,
+            lang=lang,
+            sentences=sentences,
+            below=below,
+            seed=config.seed,
+            corpus=corpus.config,
+        )
+        stream = shared(corpus, cutting, workers, out, *begin)
     with closing(stream), Live("shards", unit="tokens") as live:
         waiting = next(stream, None)
         while waiting is not None:
@@ -198,7 +218,7 @@ def _write(corpus: Corpus, tokenizer: "Tokenizer", out: Path, config: ShardsConf
 def _finished(out: Path, tokenizer: "Tokenizer", config: ShardsConfig) -> list[_State]:
     """The shards that an earlier run left whole, in order; what it left half done is removed."""
     (out / PARTS).mkdir(exist_ok=True)
-    for half in (out / PARTS).glob(".*.part"):
+    for half in (*(out / PARTS).glob(".*.part"), *out.glob(f"{KEPT}*")):
         shutil.rmtree(half, ignore_errors=True)
     states: list[_State] = []
     while (place := out / PARTS / f"{len(states):05d}").is_dir():
