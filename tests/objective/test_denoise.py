@@ -132,6 +132,8 @@ def test_infilling_keeps_the_rest_in_order(batch: Batch, share: float, mean: flo
         hidden, most = len(text) - len(kept), np.rint(share * (len(text) - len(fixed(text))))
         assert hidden == most if len(fixed(text)) <= 2 else hidden <= most  # less where a document ended a span
         assert MASK in found or not most
+        for old, new in zip(documents(text), documents(found), strict=True):
+            assert MASK in new or old == new  # what is hidden has a mask in its own document
 
 
 @fast
