@@ -2,7 +2,9 @@
 
 import multiprocessing
 import os
+import time
 from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,21 @@ def test_a_process_that_dies_is_one_line(
 
 def _dies(cutting: object, job: object) -> int:
     os._exit(9)
+
+
+def test_a_process_ends_when_nobody_holds_it() -> None:
+    context = multiprocessing.get_context("spawn")
+    held, holding = context.Pipe(duplex=False)
+    process = context.Process(target=_waits, args=(held,))
+    process.start()
+    holding.close()
+    process.join(60)
+    assert process.exitcode == 1
+
+
+def _waits(held: Connection) -> None:
+    workers._begin(1, held)
+    time.sleep(120)
 
 
 def test_what_one_process_alone_can_read_is_refused_before_anything_is_written(
