@@ -16,7 +16,7 @@ from inlay.model.presets import preset, resize
 from inlay.model.student import First, Narrow, Spread, make_student
 from inlay.objective.causal import CausalLM
 from inlay.objective.distill import Distill, DistillObjective, Whole
-from inlay.objective.distill_layers import Attention, Cosine, Hidden, Last, Pairs, Uniform
+from inlay.objective.distill_layers import Attention, Cosine, Hidden, Last, Pairs, Uniform, _apart
 from inlay.objective.distill_logits import Logits
 from inlay.objective.distill_part import Asked
 from inlay.objective.distill_vectors import SentenceVectors
@@ -254,6 +254,11 @@ def test_attention_scores_are_the_products_of_queries_and_keys() -> None:
         theirs = scores(of.model, given.teacher.states[3][rows], 3)
         wanted, start = wanted + (ours - theirs).square().mean((0, 2)).sum(), start + n
     torch.testing.assert_close(part.error(given).double(), wanted.double(), rtol=1e-5, atol=1e-6)
+
+
+def test_attention_scores_are_a_mean_over_the_keys_that_are_seen() -> None:
+    said, seen = torch.zeros(1, 2, 3, 3), torch.ones(3, 3).tril().bool().expand(1, 1, 3, 3)
+    assert _apart(said, said + 2, seen).tolist() == [[4, 4, 4]]
 
 
 def test_cosine_and_the_whole_loss_are_those_of_distilbert() -> None:

@@ -91,6 +91,16 @@ def test_a_student_needs_its_teachers_reading_too() -> None:
     assert read > example_flops(example, config) / 3
 
 
+def test_telling_replaced_tokens_needs_the_generator_too() -> None:
+    config = preset("electra-tiny")
+    objective = ReplacedToken().build(config, TOKENIZER)
+    example = objective.draw(batch_of(), np.random.default_rng(0))
+    alone = training_flops(config, [48] * 4, heads={"replaced": 4 * 48})
+    generator = example_flops(example.masked, objective.generator.config)
+    assert question_flops(objective, example, config) == alone + generator
+    assert generator > 0
+
+
 def test_examples_ask_for_what_their_texts_and_labels_do() -> None:
     batch = Batch.of([[FIRST] * 10, [FIRST] * 6])
     config = preset("bert-tiny")

@@ -103,6 +103,8 @@ def _start(start: str | None, vectors: Path | None) -> "Start | None":
         return None
     if (start == "vectors") != (vectors is not None):
         raise InputError("--start vectors and --vectors FILE go together; give both, or neither")
+    if vectors is not None and not vectors.is_file():
+        raise InputError(f"{vectors}: no such file of word vectors")  # now, and not when the text has been read
     from inlay.model.grow import FromMean, FromPieces, FromVectors
 
     if vectors is not None:
