@@ -187,9 +187,11 @@ def _shows(scene: Scene, drawn: Any, name: str, fates: int) -> bool:
     hidden = list(scene.fates(drawn).values()).count("mask")
     enough = len(set(scene.fates(drawn).values())) >= fates and hidden >= 1
     if "Spans" in name:
-        return enough and longest >= 4 and len(runs) > 1
+        return enough and longest >= 4 and len(runs) > 1 and hidden * 2 > len(drawn.at)
     if "Whole" in name:
-        return hidden == len(drawn.at) and len(runs) <= 2 and min(map(len, runs)) >= 2
+        pieces = np.array([scene.zh or token.startswith("##") for token in scene.words(drawn.labels)])
+        inside = np.diff(drawn.at, prepend=-2) == 1
+        return hidden == len(drawn.at) and len(runs) <= 2 and min(map(len, runs)) >= 2 and pieces[inside].all()
     return enough and longest == 1 and len(drawn.at) >= 3
 
 
@@ -213,7 +215,7 @@ def _pairs(scene: Scene, say: Words) -> list[Panel]:
     for config, other, note, answer in notes:
         batch = next(one for seed in range(SEEDS) if (one := scene.pairs(other, seed)).labels[0] == 1)
         objective = config.build(scene.model("bert-tiny"), scene.tokenizer)
-        drawn = scene.seek(objective, batch, lambda one: len(one.masked.at) >= 2)
+        drawn = scene.seek(objective, batch, lambda one: list(scene.fates(one.masked).values()).count("mask") >= 2)
         seen, told = _asked(scene, drawn.masked, say)
         told = Row(told.label, ((f"1: {say(answer)}", "asked"), *told.cells), (0, *told.under))
         found.append(Panel(type(config).__name__, say(note), (seen, told)))
