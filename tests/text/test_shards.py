@@ -334,6 +334,12 @@ def test_what_cannot_be_is_told_and_leaves_nothing(
     assert not (tmp_path / "s").exists()
 
 
+@pytest.mark.parametrize("share", [1e-6, 0.5, 0.999])
+def test_of_two_documents_one_is_held_out_whatever_the_share(share: float, tmp_path: Path, tokenizers: Kinds) -> None:
+    shards = write_shards(Corpus(["one", "two"]), tokenizers("bytes"), tmp_path / "s", ShardsConfig(held_out=share))
+    assert (shards.facts.train.documents, shards.facts.heldout.documents) == (1, 1)
+
+
 def test_nothing_is_held_out_where_that_is_asked_for(tmp_path: Path, tokenizers: Kinds) -> None:
     shards = write_shards(Corpus(["one alone"]), tokenizers("bytes"), tmp_path / "s", ShardsConfig(held_out=0))
     assert (shards.facts.train.documents, shards.facts.heldout.documents) == (1, 0)
