@@ -7,7 +7,7 @@ falls below, which is a permutation of [0, n) (Black & Rogaway 2002, "Ciphers wi
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 _ROUNDS = 8
 _FEW = 4096
@@ -15,7 +15,7 @@ _FEW = 4096
 _GOLDEN = 0x9E3779B97F4A7C15
 
 
-def shuffled(numbers: ArrayLike, n: int, key: tuple[int, ...]) -> NDArray[np.int64]:
+def shuffled(numbers: NDArray[np.int64], n: int, key: tuple[int, ...]) -> NDArray[np.int64]:
     """Where each of these numbers below n goes, in a permutation of [0, n) that `key` chooses; shape as `numbers`."""
     values = np.asarray(numbers, np.uint64)
     assert (values < n).all(), "a number beyond what is shuffled"
