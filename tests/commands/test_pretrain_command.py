@@ -229,8 +229,12 @@ def test_a_folder_that_holds_something_is_kept(recipe: Path, corpus: Path, tmp_p
     (out / "thesis.txt").write_text("years of work")
     for more in ([], ["--force"], ["--resume", "auto"]):
         refused(
-            ["pretrain", str(recipe), f"data.source={corpus}", f"out={out}", *more], "is a folder that is not empty"
+            ["pretrain", str(recipe), f"data.source={corpus}", f"out={out}", *more],
+            "precious is a folder that is not empty, and holds no run; name another folder: out=DIR",
         )
+    refused(
+        ["pretrain", str(recipe), f"data.source={corpus}", f"out={out / 'thesis.txt'}", "--force"], "is a file; name"
+    )
 
 
 def test_a_begun_run_is_neither_overwritten_nor_mixed_with_another(

@@ -96,6 +96,9 @@ def _claimed(out: Path, resume: bool, force: bool) -> Path:
     if not (out / _RUN).is_file():
         if out.is_dir() and not any(entry for entry in out.iterdir() if not entry.name.startswith(".")):
             return out  # killed before it began
+        if out.exists():
+            what = "a folder that is not empty, and holds no run" if out.is_dir() else "a file"
+            raise InputError(f"{out} is {what}; name another folder: out=DIR")
         return claim_output(out, force=False)
     if not resume and not force:
         raise InputError(f"{out} is a run that was begun; --resume auto goes on with it, --force begins anew")
