@@ -88,7 +88,8 @@ def _facts(metrics: dict[str, Any]) -> dict[str, str]:
     found = {"steps": f"{metrics['steps']:,}", "tokens": f"{metrics['tokens']:,}"}
     found["seconds"] = f"{metrics['seconds']:,.1f}"
     if metrics["heldout_loss"] is not None:
-        found["held-out loss"] = f"{metrics['heldout_loss']:.4f}"
+        looked = {key.removeprefix("heldout_"): value for key, value in metrics.items() if key.startswith("heldout_")}
+        found |= {f"held-out {name}": f"{x:.4f}" for name, x in looked.items() if name == "loss" or x != looked["loss"]}
     if metrics.get("unigram_entropy") is not None:
         found["unigram entropy"] = f"{metrics['unigram_entropy']:.4f}"
     return found

@@ -37,7 +37,8 @@ class Dropout:
     """A text is its own positive, read twice while dropout leaves out other numbers each time. Gao et al. 2021.
 
     SimCSE, arXiv:2104.08821. Batches are plain; texts that are equal are not each other's negatives. One text alone,
-    which the last batch of an epoch may be, has no wrong answer and is no prediction.
+    which the last batch of an epoch may be, has no wrong answer and is no prediction. On held-out text nothing is left
+    out: a text is where it was, and the loss says how far the others are from it.
     """
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from inlay.live import say
 from inlay.model.model import Model, ModelConfig
+from inlay.objective.contrastive import Contrastive
 from inlay.objective.objective import Objective
 from inlay.text.blocks import border, read
 from inlay.text.corpus import Corpus
@@ -81,7 +82,8 @@ def _trained(config: Pretrain, work: "Work", folder: Folder) -> dict[str, Any]:
     run = Run(folder.path, trainer, config.train, held, begin=folder.begin, label="pretrain")
     for _ in run:
         pass
-    return run.finish(tokenizer, unigram_entropy=heldout_entropy(shards))
+    tells = not isinstance(config.objective, Contrastive)  # all others tell tokens, and can be held against it
+    return run.finish(tokenizer, unigram_entropy=heldout_entropy(shards) if tells else None)
 
 
 class Work:
