@@ -95,7 +95,6 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code; every error is one line on stderr."""
-    Live.enabled = True
     try:
         done = app(arguments, prog_name="inlay", standalone_mode=False)
         sys.stdout.flush()
@@ -108,6 +107,8 @@ def run(arguments: list[str]) -> int:
         _close_stdout()
     else:
         code, message = (130, "interrupted") if done == 130 else (done or 0, "")
+    finally:
+        Live.enabled = True  # -q is of this command, not of the process
     if message:
         sys.stderr.write(f"error: {' '.join(message.splitlines())}\n")
     return code
