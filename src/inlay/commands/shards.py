@@ -31,7 +31,10 @@ def shards(
     ] = 0.01,
     seed: Seed = 0,
     workers: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Processes that share the files; the shards are the same.")
+        int,
+        typer.Option(
+            metavar="N", min=1, help="Processes that share the files; for many cores, since two are busy anyway."
+        ),
     ] = 1,
     force: Force = False,
     json: Json = False,
