@@ -109,8 +109,9 @@ def write_shards(
     """The corpus as token shards in `out`; what an earlier run of the same settings finished is kept, or all of it.
 
     One pass over the text, of which a few megabytes are in memory. More `workers` share its files among processes, and
-    leave the same bytes; on two cores they gain nothing, since the tokenizer takes both with one alone. Raises InputError for a folder of other
-    settings, unless `force` makes it anew; where there is no text; and where one of the two splits would be empty.
+    leave the same bytes; on two cores they gain nothing, since the tokenizer takes both with one alone. Raises
+    InputError for a folder of other settings, unless `force` makes it anew; where there is no text; and where one of
+    the two splits would be empty.
     """
     out = Path(out)
     if workers < 1:
