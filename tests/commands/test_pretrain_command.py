@@ -235,6 +235,13 @@ def test_a_folder_that_holds_something_is_kept(recipe: Path, corpus: Path, tmp_p
     refused(
         ["pretrain", str(recipe), f"data.source={corpus}", f"out={out / 'thesis.txt'}", "--force"], "is a file; name"
     )
+    (out / "run.json").write_text('{"inlay": "0.1.0", "config": {"kind": "of fit"}}')  # other long work has one too
+    for more in ([], ["--force"], ["--resume", "auto"]):
+        refused(
+            ["pretrain", str(recipe), f"data.source={corpus}", f"out={out}", *more],
+            "precious holds other work than training, which is left alone; name another folder: out=DIR",
+        )
+    assert (out / "thesis.txt").read_text() == "years of work"
 
 
 def test_a_begun_run_is_neither_overwritten_nor_mixed_with_another(

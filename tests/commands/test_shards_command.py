@@ -61,7 +61,7 @@ def test_what_is_wrong_is_one_line(
     (full / "notes.txt").write_text("mine")
     assert run(shards(corpus, tokenizer, done)) == 0
     out = tmp_path / "out"
-    refused(shards(one, tokenizer, out), "one document.*--unit paragraph.*--held-out 0")
+    refused(shards(one, tokenizer, out), "one document.*unit: paragraph.*held-out: 0")
     refused(shards(tmp_path / "nowhere", tokenizer, out), "no such file")
     refused(shards(corpus, tmp_path / "nowhere", out), "nowhere")
     refused(shards(corpus, tokenizer, out, "--held-out", "2"), "held_out=2 must be a share")

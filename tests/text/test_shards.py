@@ -113,7 +113,7 @@ def test_another_seed_holds_out_other_documents(sharded: Callable[..., Shards]) 
 def test_both_sides_have_a_document_unless_all_are_equal(keys: list[int], share: float) -> None:
     read = [Read(text="t", size=1, key=key, part=0, number=n) for n, key in enumerate(keys, 1)]
     if len(set(keys)) == 1:
-        with pytest.raises(InputError, match="--held-out 0"):
+        with pytest.raises(InputError, match="held-out: 0"):
             border(iter(read), share)
         return
     below, documents = border(iter(read), share)
@@ -316,7 +316,7 @@ def test_a_run_that_finished_nothing_is_left_to_who_began_it(
 @pytest.mark.parametrize(
     ("source", "settings", "message"),
     [
-        (["one alone"], {}, "one document.*--held-out 0"),
+        (["one alone"], {}, "one document.*held-out: 0"),
         (["again", "again"], {}, "again and again"),
         ([], {}, "no token to learn from"),
         (["a", "b"], {"held_out": 1.0}, "held_out=1 must be a share"),

@@ -115,7 +115,7 @@ def border(documents: Iterator[Read], share: float) -> tuple[int, Iterator[Read]
     if window and low == high:
         raise InputError(
             f"the source is one document{' again and again' if len(window) > 1 else ''}, and one cannot be both learnt "
-            "from and held out; cut it into several (--unit paragraph), or hold nothing out (--held-out 0)"
+            "from and held out; cut it into several (unit: paragraph), or hold nothing out (held-out: 0)"
         )
     return min(max(wanted, low + 1), high), chain(window, documents)
 

@@ -10,7 +10,7 @@ from typing import Any
 from inlay import __version__
 from inlay.config import to_tree
 from inlay.errors import InputError
-from inlay.files import claim_output, lock, write_text
+from inlay.files import claim_output, lock, read_json, write_text
 from inlay.stages import Run as Stages
 from inlay.stages import clear
 from inlay.text.shardfile import Shards
@@ -100,6 +100,9 @@ def _claimed(out: Path, resume: bool, force: bool) -> Path:
             what = "a folder that is not empty, and holds no run" if out.is_dir() else "a file"
             raise InputError(f"{out} is {what}; name another folder: out=DIR")
         return claim_output(out, force=False)
+    identity = read_json(out / _RUN)
+    if not isinstance(identity, dict) or "train" not in dict(identity.get("config") or {}):
+        raise InputError(f"{out} holds other work than training, which is left alone; name another folder: out=DIR")
     if not resume and not force:
         raise InputError(f"{out} is a run that was begun; --resume auto goes on with it, --force begins anew")
     return claim_output(out, force=True)
