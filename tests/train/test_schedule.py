@@ -58,7 +58,7 @@ def test_what_is_left_at_the_end() -> None:
     assert factors(WarmupStableDecay(least=0.25))[-1] == pytest.approx(0.25, abs=0.02)
 
 
-@pytest.mark.parametrize("warmup", [-0.1, 1.5])
+@pytest.mark.parametrize("warmup", [-0.1, 1.5, float("nan"), float("inf")])
 def test_a_warm_up_that_is_neither_a_share_nor_steps_is_refused(warmup: float) -> None:
     with pytest.raises(InputError, match="warmup="):
         Linear(warmup=warmup)
@@ -69,3 +69,10 @@ def test_a_decay_must_be_a_share() -> None:
         WarmupStableDecay(decay=0)
     with pytest.raises(InputError, match="warmup=0"):
         InverseSqrt(warmup=0)
+
+
+@pytest.mark.parametrize("kind", [Linear, Cosine, WarmupStableDecay])
+@pytest.mark.parametrize("least", [-0.1, 1.1, float("nan")])
+def test_what_is_left_at_the_end_is_a_share(kind: type, least: float) -> None:
+    with pytest.raises(InputError, match="least=.* must be a share of the step size"):
+        kind(least=least)

@@ -28,6 +28,8 @@ class AdamW:
 
     def __post_init__(self) -> None:
         _check(self.lr, self.weight_decay, *self.betas)
+        if not self.eps > 0:
+            raise InputError(f"eps={self.eps} must be above 0; 1e-6 is usual")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +81,8 @@ def build(config: Optimizer, learner: nn.Module, *, layer_decay: float = 1.0) ->
     if isinstance(config, AdamW):
         return [_adamw(config, groups(named, config.weight_decay))]
     matrices = [name for name, weight in named.items() if _BLOCK.match(name) and weight.ndim == 2]
+    if not matrices:
+        raise InputError("Muon moves the matrices of a model's blocks, and this one has none; take AdamW")
     rest = [name for name in named if name not in set(matrices)]
     muon = torch.optim.Muon(groups(matrices, config.weight_decay), lr=config.lr, momentum=config.momentum)
     return [_with_largest(muon, config.lr), _adamw(config.rest, groups(rest, config.rest.weight_decay))]
@@ -116,7 +120,7 @@ def _depths(named: Mapping[str, nn.Parameter]) -> dict[str, int]:
 def _check(lr: float, weight_decay: float, *shares: float) -> None:
     if not lr > 0:
         raise InputError(f"lr={lr} must be above 0")
-    if weight_decay < 0:
+    if not weight_decay >= 0:
         raise InputError(f"weight_decay={weight_decay} must be at least 0")
     for share in shares:
         if not 0 <= share < 1:

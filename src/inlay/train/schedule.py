@@ -12,8 +12,10 @@ class _Warm:
     """The share of the run in which the step size grows from 0; as a whole number above 1, so many steps."""
 
     def __post_init__(self) -> None:
-        if self.warmup < 0 or (self.warmup > 1 and self.warmup != int(self.warmup)):
+        if not 0 <= self.warmup < float("inf") or (self.warmup > 1 and self.warmup != int(self.warmup)):
             raise InputError(f"warmup={self.warmup} must be a share of the run from 0 to 1, or a whole number of steps")
+        if not 0 <= (least := getattr(self, "least", 0.0)) <= 1:
+            raise InputError(f"least={least} must be a share of the step size from 0 to 1")
 
     def _begun(self, progress: float, step: int) -> tuple[float, float]:
         """(how much of the warm-up is done, up to 1, and how much of what follows it)."""
