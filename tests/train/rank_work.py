@@ -82,6 +82,21 @@ def figures(name: str, shards: Shards, world: World, how: str, begin: Path | Non
     return found
 
 
+def gradients(shards: Shards, world: World) -> list[float]:
+    """The share of the weights that have a gradient in shares after each micro-batch of a step by fsdp."""
+    run = made("an average", shards, world, "fsdp")
+    weights, learn, found = list(run.learner.parameters()), run._learn, []
+
+    def watched(*given: Any, **named: Any) -> Any:
+        answer = learn(*given, **named)
+        found.append(sum(weight.grad is not None for weight in weights) / len(weights))
+        return answer
+
+    run._learn = watched  # type: ignore[method-assign]
+    next(iter(run))
+    return found
+
+
 def work(folder: Path, world: World, how: str) -> dict[str, Any]:
     """Every case from the beginning, and some from the checkpoints that another kind of world left."""
     shards = Shards.open(folder / "shards", verify=False)
@@ -92,6 +107,9 @@ def work(folder: Path, world: World, how: str) -> dict[str, Any]:
     other = {"ddp": "alone", "fsdp": "ddp"}.get(how, "fsdp")
     for name in RESUMED if how != "alone" else ():
         found[f"{name}, resumed"] = figures(name, shards, world, how, folder / other / name / f"step-{SAVED}", None)
+        found[f"{name}, again"] = figures(name, shards, world, how, folder / how / name / f"step-{SAVED}", None)
+    if how == "fsdp":
+        found["gradients"] = gradients(shards, world)
     return found
 
 

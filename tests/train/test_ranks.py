@@ -19,6 +19,7 @@ from inlay.text.shards import ShardsConfig, write_shards
 from inlay.tokenize.kinds import WordPiece
 from inlay.tokenize.tokenizer import Tokenizer
 from inlay.train.optim import Adafactor
+from inlay.train.shares import put_together
 from inlay.train.trainer import TrainConfig
 from inlay.train.world import World, check
 
@@ -79,6 +80,39 @@ def test_two_processes_go_on_where_another_kind_of_run_stood(folder: Path, how: 
     found = told(folder, how)[f"{name}, resumed"]
     assert [row[0] for row in found["rows"]] == list(range(SAVED + 1, STEPS + 1))
     check_same(found, told(folder, "alone")[name], CLOSE.get((how, name), 1e-6))
+
+
+@pytest.mark.parametrize("name", RESUMED)
+@pytest.mark.parametrize("how", WAYS)
+def test_two_processes_go_on_bit_for_bit_where_two_stood(folder: Path, how: str, name: str) -> None:
+    again, known = told(folder, how)[f"{name}, again"], told(folder, how)[name]
+    assert again == {**known, "rows": known["rows"][SAVED:]}
+
+
+def test_by_fsdp_gradients_lie_in_shares_from_the_first_micro_batch_on(folder: Path) -> None:
+    assert told(folder, "fsdp")["gradients"] == [1.0, 1.0]
+
+
+class Share(torch.Tensor):
+    """A weight that comes together from all processes' shares, and counts how often it does."""
+
+    asked = 0
+
+    def full_tensor(self) -> torch.Tensor:
+        Share.asked += 1
+        return self.as_subclass(torch.Tensor)
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_each_weight_comes_together_once_whoever_keeps_it(keep: bool) -> None:
+    """Else processes would ask each other for different weights, and wait forever."""
+    one, other = torch.nn.Linear(2, 2, bias=False), torch.nn.Linear(2, 2, bias=False)
+    one.weight = other.weight = weight = torch.nn.Parameter(torch.ones(2, 2).as_subclass(Share))
+    Share.asked = 0
+    with put_together(torch.nn.Sequential(one, other), keep=keep):
+        assert isinstance(one.weight, Share) == isinstance(other.weight, Share) == (not keep)
+    assert Share.asked == 1
+    assert one.weight is other.weight is weight
 
 
 @pytest.mark.parametrize("name", RESUMED)

@@ -44,17 +44,19 @@ def shared(value: Tensor, like: Tensor) -> Tensor:
 def put_together(module: nn.Module, *, keep: bool) -> Iterator[None]:
     """Within it the module has whole weights where `keep` is True, to be read and not to be called; all must ask."""
     apart(module)
-    known: dict[Tensor, Tensor] = {}
+    known: dict[Tensor, Tensor | None] = {}
     places = []
     for inner in module.modules():
         for name, weight in inner.named_parameters(recurse=False):
             if is_share(weight):
-                if weight not in known and (one := whole({name: weight}, keep=keep)):
-                    known[weight] = one[name]
+                if weight not in known:  # one that stands in several places comes together once, for all who ask
+                    known[weight] = whole({name: weight}, keep=keep).get(name)
                 places.append((inner, name, weight))
     try:
         for inner, name, weight in places if keep else ():
-            inner.register_parameter(name, nn.Parameter(known[weight], requires_grad=False))
+            together = known[weight]
+            assert together is not None
+            inner.register_parameter(name, nn.Parameter(together, requires_grad=False))
         yield
     finally:
         for inner, name, weight in places:

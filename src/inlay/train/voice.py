@@ -1,5 +1,6 @@
 """Which of many processes says why they end: the first that fails. The others end for its sake, and without a word."""
 
+import functools
 import os
 from datetime import timedelta
 
@@ -13,6 +14,7 @@ def attempt() -> str:
     return f"inlay/{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}/{os.environ.get('WORLD_SIZE', '1')}"
 
 
+@functools.cache  # the store may be gone when it is asked again
 def speaks() -> bool:
     """Whether this is the process that speaks: the first one that asked. Each gets the same answer whenever it asks.
 

@@ -17,6 +17,7 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from inlay.errors import InputError
+from inlay.model.stack import Transformer
 from inlay.train.learner import Learner
 from inlay.train.voice import attempt, speaks
 
@@ -94,14 +95,20 @@ def join(device: torch.device | str = "cpu", *, timeout_s: float = 600) -> Itera
     if device.type == "cuda":
         device = _card()
     wait = timedelta(seconds=timeout_s)
-    store, rank, size = next(dist.rendezvous("env://"))
-    dist.init_process_group(
-        "nccl" if device.type == "cuda" else "gloo",
-        timeout=wait,
-        store=dist.PrefixStore(attempt(), store),
-        rank=rank,
-        world_size=size,
-    )
+    try:
+        store, rank, size = next(dist.rendezvous("env://", timeout=wait))
+        dist.init_process_group(
+            "nccl" if device.type == "cuda" else "gloo",
+            timeout=wait,
+            store=dist.PrefixStore(attempt(), store),
+            rank=rank,
+            world_size=size,
+        )
+    except (ValueError, dist.DistError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(
+            f"WORLD_SIZE={size}, but the processes do not meet ({reason}); start them by torchrun, or unset WORLD_SIZE"
+        ) from error
     line = dist.new_group(backend="gloo", timeout=wait)
     patient = dist.new_group(backend="gloo", timeout=_PATIENCE)
     try:
@@ -148,9 +155,9 @@ def spread(learner: Learner, world: World, how: Spread) -> nn.Module:
     from torch.distributed.fsdp import FSDPModule, fully_shard
 
     mesh = init_device_mesh(world.device.type, (world.size,))
-    for stack in (learner.model.encoder, learner.model.decoder):
-        for block in stack.blocks if stack is not None else ():
-            fully_shard(block, mesh=mesh)
+    stacks = [module for module in learner.modules() if isinstance(module, Transformer)]  # the objective's too
+    for block in (block for stack in stacks for block in stack.blocks):
+        fully_shard(block, mesh=mesh)
     fully_shard(learner, mesh=mesh)
     for module in learner.modules():
         if isinstance(module, FSDPModule):
@@ -166,13 +173,14 @@ def _summed(_: None, bucket: dist.GradBucket) -> torch.futures.Future[torch.Tens
 
 @contextmanager
 def together(spread: nn.Module, *, last: bool) -> Iterator[None]:
-    """Gradients are brought together in the last micro-batch of a step alone; before it they only add up."""
+    """Gradients of whole weights are brought together in the last micro-batch of a step alone; before it they add up.
+
+    By fsdp each micro-batch's are: to add them up first, a process would have to hold whole ones.
+    """
     if isinstance(spread, DistributedDataParallel) and not last:
         with spread.no_sync():
             yield
         return
-    if hasattr(spread, "set_requires_gradient_sync"):
-        spread.set_requires_gradient_sync(last)  # type: ignore[operator]
     yield
 
 
