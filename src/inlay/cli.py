@@ -109,9 +109,18 @@ def run(arguments: list[str]) -> int:
         code, message = (130, "interrupted") if done == 130 else (done or 0, "")
     finally:
         Live.enabled = True  # -q is of this command, not of the process
-    if message:
+    if message and _speaks():
         sys.stderr.write(f"error: {' '.join(message.splitlines())}\n")
     return code
+
+
+def _speaks() -> bool:
+    """Whether this process says why the command ended: of those that torchrun started, the first that failed."""
+    if os.environ.get("WORLD_SIZE", "1") == "1":
+        return True
+    from inlay.train.voice import speaks
+
+    return speaks()
 
 
 def _judge(error: BaseException) -> tuple[int, str]:

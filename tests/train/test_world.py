@@ -16,6 +16,7 @@ import torch
 
 from inlay.cli import run
 from inlay.convert import load_model
+from inlay.errors import InputError
 from inlay.train import checkpoint
 from inlay.train.log import TIMES, read_log
 from inlay.train.voice import speaks
@@ -174,10 +175,11 @@ def test_asked_to_end_all_stop_at_one_step_and_one_process_goes_on(corpus: Path,
     ("what", "more", "message"),
     [
         ("", ("objective={kind: CausalLM}",), r"CausalLM"),
+        ("", ("--fast",), r"no such option: --fast"),
         ("nan", (), r"step 3: the loss of batch 4 is nan"),
         ("one", (), r"out of memory"),
     ],
-    ids=["of the first", "of all", "of the second, after a long wait"],
+    ids=["of the first", "of the command", "of all", "of the second, after a long wait"],
 )
 def test_an_error_is_said_once_and_ends_all(
     what: str, more: tuple[str, ...], message: str, corpus: Path, tmp_path: Path
@@ -201,6 +203,26 @@ def test_a_student_learns_from_two_processes_what_it_learns_from_one(corpus: Pat
     assert told.count("next:") == 1
     assert run([*given, "--out", str(tmp_path / "one")]) == 0
     check_same(tmp_path / "two", tmp_path / "one")
+
+
+def test_a_dry_run_is_done_by_the_first_process_alone(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("inlay.train.rehearse.rehearse", lambda _: asked.append(os.environ["RANK"]) or {})
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        assert run([*words(corpus, tmp_path / "run"), "--dry-run", "--json"]) == 0
+    assert asked == ["0"]
+    assert capsys.readouterr() == ("{}\n", "")
+
+
+def test_processes_that_cannot_meet_are_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.delenv("RANK", raising=False)
+    with pytest.raises(InputError, match=r"WORLD_SIZE=2, .* variable RANK .*start them by torchrun, or unset"), join():
+        pass
 
 
 def test_alone_there_is_nothing_to_agree_on(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -103,28 +103,25 @@ def reads_corpus(function: Function) -> Function:
 
 
 def one_voice(function: Function) -> Function:
-    """Of the processes that torchrun starts for a verb, let the first one talk; or, where they fail, the one that
-    failed first, which says why: the others end without a word."""
+    """Of the processes that torchrun starts for a verb, let the first one talk alone; why they fail, `cli.run` says."""
 
     @functools.wraps(function)
     def verb(*given: Any, **named: Any) -> Any:
         if os.environ.get("WORLD_SIZE", "1") == "1":
             return function(*given, **named)
         os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # read when torch is imported; what it warns of is known
-        try:
-            if os.environ.get("RANK") == "0":
-                return function(*given, **named)
-            Live.enabled = False
-            with contextlib.redirect_stdout(io.StringIO()):
-                return function(*given, **named)
-        except (Exception, KeyboardInterrupt) as error:
-            from inlay.train.voice import speaks
-
-            if not speaks():
-                raise SystemExit(130 if isinstance(error, Interrupted | KeyboardInterrupt) else 1) from error
-            raise
+        if is_first():
+            return function(*given, **named)
+        Live.enabled = False
+        with contextlib.redirect_stdout(io.StringIO()):
+            return function(*given, **named)
 
     return verb  # type: ignore[return-value]
+
+
+def is_first() -> bool:
+    """Whether this is the only process of a command, or the first of those that torchrun started."""
+    return os.environ.get("WORLD_SIZE", "1") == "1" or os.environ.get("RANK") == "0"
 
 
 @contextlib.contextmanager

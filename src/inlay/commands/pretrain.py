@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from inlay.commands import show
-from inlay.commands.options import Force, Json, one_voice, resumable
+from inlay.commands.options import Force, Json, is_first, one_voice, resumable
 from inlay.live import duration
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ def pretrain(
     """
     recipe = _recipe(config, assign or [])
     if dry_run:
+        if not is_first():
+            return None  # what is rehearsed is one process
         from inlay.train.rehearse import rehearse
 
         return _told(rehearse(recipe), json)
