@@ -4,9 +4,8 @@
 
 Each row is a run of its own: alone, or two processes by torchrun, each with one thread. The speed is that of the
 fastest step, and tokens for each second of all processes' CPU time: other work on the machine moves the first more than
-the second. Memory is what a process holds of
-weights, gradients and moments, in bytes for each weight of the model, and the most that the system saw it hold beyond
-what it had before the model was made. Written to results/ranks.json.
+the second. Memory is what a process holds of weights, gradients and moments, in bytes for each weight of the model, and
+the most that the system saw it hold beyond what it had before the model was made. Written to results/ranks.json.
 """
 
 import argparse

@@ -1,5 +1,6 @@
 """The page of scale: its tables are what docs/scale.py writes, and its arithmetic is what it says it is."""
 
+import json
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -48,3 +49,14 @@ def test_the_arithmetic_is_that_of_the_page(script: ModuleType) -> None:
     assert row["bandwidth"]["fsdp, a step"] == "12 GB"
     assert row["bandwidth"]["fsdp, 8 GPU"] == "12.7 GB/s"
     assert row["disk"]["shards"] == "40 GB"
+    assert row["disk"]["made at 0.4 M tokens/s"] == "14 h"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_models_that_were_measured_are_of_the_sizes_that_the_page_says(page: str, script: ModuleType) -> None:
+    found = json.loads((DOCS.parent / "benchmarks" / "results" / "ranks.json").read_text(encoding="utf-8"))
+    text = (DOCS / page).read_text(encoding="utf-8")
+    for row in found["runs"]:
+        millions = row["parameters"] / 1e6
+        said = f"{round(10 * millions) * 10} 万权重" if script.words(DOCS / page) else f"of {millions:.1f} million"
+        assert said in text
