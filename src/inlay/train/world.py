@@ -28,7 +28,7 @@ Spread = Literal["ddp", "fsdp"]
 weight, gradient and moment, and weights come together block by block (Zhao et al. 2023, arXiv:2304.11277)."""
 
 _PATIENCE = timedelta(days=365)
-"""How long a process waits for work that only one can do; that one being gone is noticed at once all the same."""
+"""How long a process waits for work that only one can do; that one having ended is noticed at once all the same."""
 
 
 class Lost(InputError):
@@ -88,8 +88,8 @@ class World:
 def join(device: torch.device | str = "cpu", *, timeout_s: float = 600) -> Iterator[World]:
     """The world that torchrun's variables tell of; alone without them. A process that ends is an error for the others
     at once, one that is silent after `timeout_s`."""
-    size, device = int(os.environ.get("WORLD_SIZE", "1")), torch.device(device)
-    if size == 1:
+    told, device = os.environ.get("WORLD_SIZE", "1"), torch.device(device)
+    if told == "1":
         yield World(device=device)
         return
     if device.type == "cuda":
@@ -107,7 +107,7 @@ def join(device: torch.device | str = "cpu", *, timeout_s: float = 600) -> Itera
     except (ValueError, dist.DistError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(
-            f"WORLD_SIZE={size}, but the processes do not meet ({reason}); start them by torchrun, or unset WORLD_SIZE"
+            f"WORLD_SIZE={told}, but the processes do not meet ({reason}); start them by torchrun, or unset WORLD_SIZE"
         ) from error
     line = dist.new_group(backend="gloo", timeout=wait)
     patient = dist.new_group(backend="gloo", timeout=_PATIENCE)
