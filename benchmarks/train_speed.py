@@ -246,7 +246,7 @@ def plan(quick: bool) -> Iterator[tuple[str, Job]]:
     """Every part, repeated."""
     for repeat in range(1 if quick else REPEATS):
         job: Job = {"what": "train", "text": "paragraphs", "repeat": repeat, "size": "small"}
-        job["steps"] = 6 if quick else 16
+        job["steps"] = 6 if quick else 12
         yield "masked", job | {"objective": "masked", "layout": "full"}
         yield "mixed", job | {"objective": "masked", "layout": "mixed"}
         yield "causal", job | {"objective": "causal", "layout": "full"}
