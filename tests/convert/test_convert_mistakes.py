@@ -313,7 +313,7 @@ def test_a_tokenizer_with_more_ids_than_the_table_has_rows_is_refused(bert: Mode
         (replace(BERT, heads=(Pooler(), TextHead(labels=("a",), at="mean"))), "at=mean"),
         (replace(BERT, heads=(TokenHead(labels=("a",)), PairHead(), Pooler())), "pair + pooler + tokens"),
         (replace(BERT, family="roberta", heads=()), "roberta cannot hold input.position.offset=0"),
-        (replace(BERT, family="bart"), "did you mean 'bert'?"),
+        (replace(BERT, family="brt"), "did you mean 'bert'?"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

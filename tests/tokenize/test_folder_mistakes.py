@@ -74,8 +74,8 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
         "tokenizer_config.json: auto_map asks for code of the folder's own, and none is run",
     ),
     "an unknown class": (
-        {**BERT, "tokenizer_config.json": {"tokenizer_class": "BartTokenizerFast"}},
-        "a tokenizer of class 'BartTokenizer' needs a tokenizer.json to be read; did you mean 'BertTokenizer'",
+        {**BERT, "tokenizer_config.json": {"tokenizer_class": "BrtTokenizerFast"}},
+        "a tokenizer of class 'BrtTokenizer' needs a tokenizer.json to be read; did you mean 'BertTokenizer'",
     ),
     "a class of all": (
         {**BERT, "tokenizer_config.json": {"tokenizer_class": "PreTrainedTokenizerFast"}},
