@@ -349,9 +349,19 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}"
 
 
+_UNMEASURED = "*not measured yet · 尚未测量*"
+
+
 def written(text: str) -> str:
-    """The document with its tables made anew."""
-    return _PLACE.sub(lambda place: f"{place[1]}{TABLES[place[2]]()}\n{place[3]}", text)
+    """The document with its tables made anew; one whose benchmark has not been run says so."""
+
+    def table(place: re.Match[str]) -> str:
+        try:
+            return f"{place[1]}{TABLES[place[2]]()}\n{place[3]}"
+        except FileNotFoundError:
+            return f"{place[1]}{_UNMEASURED}\n{place[3]}"
+
+    return _PLACE.sub(table, text)
 
 
 def _read(name: str) -> dict[str, Any]:

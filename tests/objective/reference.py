@@ -68,3 +68,36 @@ def same_gradients(theirs: Any, ours: Model) -> None:
         torch.testing.assert_close(
             found[name], wanted, rtol=1e-4, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}"
         )
+
+
+def same_rewriting(asked: Any, ours: Model, theirs: Any, made: Any) -> None:
+    """The mean error of what is written, and every gradient, as the reference library has them."""
+
+    def padded_ids(batch: Batch, ids: np.ndarray, fill: int) -> torch.Tensor:
+        texts = [torch.tensor(text.tolist()) for text in np.split(ids, batch.starts[1:])]
+        return torch.nn.utils.rnn.pad_sequence(texts, batch_first=True, padding_value=fill)
+
+    source, wanted_ids = padded_ids(made.source, made.source.ids, -1), padded_ids(made.target, made.labels, -100)
+    wanted = theirs(input_ids=source.clamp(0), attention_mask=(source >= 0).long(), labels=wanted_ids).loss
+    wanted.backward()
+    found = asked(ours.eval(), made)["loss"]
+    found.backward()
+    torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-6)
+    names = FAMILIES[ours.config.family].names(ours.config)
+    gradients = names.theirs({name: weight.grad for name, weight in ours.named_parameters()})
+    for name, weight in theirs.named_parameters():
+        torch.testing.assert_close(gradients.pop(name), weight.grad, rtol=1e-4, atol=1e-6)
+    assert not gradients
+
+
+def learnt_by_heart(asked: Any, model: Model, made: Any, *, steps: int = 60, lr: float = 1e-2) -> None:
+    """From no idea to hardly an error on one example, by plain Adam."""
+    optimizer = torch.optim.Adam([*model.parameters(), *asked.parameters()], lr=lr)
+    losses = []
+    for _ in range(steps):
+        loss = asked(model, made)["loss"]
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.1 < 3 < losses[0]

@@ -9,10 +9,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference import learnt_by_heart, same_rewriting
 
 from inlay.batch import Batch
 from inlay.convert import save_model
-from inlay.convert.families import FAMILIES
 from inlay.errors import InputError
 from inlay.model.presets import preset, resize
 from inlay.objective.spans import SpanCorruption, SpanObjective, sentinels
@@ -166,21 +166,7 @@ def test_loss_and_gradients_are_t5_s_own(tmp_path: Path) -> None:
     save_model(model, tmp_path / "t5")
     theirs = transformers.T5ForConditionalGeneration.from_pretrained(tmp_path / "t5").eval()
     made = asked.draw(rows([12, 30, 5]), np.random.default_rng(4))
-
-    def padded(batch: Batch, ids: np.ndarray, fill: int) -> torch.Tensor:
-        texts = [torch.tensor(text) for text in split(batch, ids)]
-        return torch.nn.utils.rnn.pad_sequence(texts, batch_first=True, padding_value=fill)
-
-    source, labels = padded(made.source, made.source.ids, -1), padded(made.target, made.labels, -100)
-    wanted = theirs(input_ids=source.clamp(0), attention_mask=(source >= 0).long(), labels=labels).loss
-    wanted.backward()
-    found = asked(model.eval(), made)["loss"]
-    found.backward()
-    torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-6)
-    gradients = FAMILIES["t5"].names(model.config).theirs({n: p.grad for n, p in model.named_parameters()})
-    for name, parameter in theirs.named_parameters():
-        torch.testing.assert_close(gradients.pop(name), parameter.grad, rtol=1e-4, atol=1e-6)
-    assert not gradients
+    same_rewriting(asked, model, theirs, made)
 
 
 @pytest.mark.parametrize("name", ["t5-tiny", "t5-v1.1-tiny", "bart-tiny", "transformer-tiny"])
@@ -196,15 +182,7 @@ def test_a_tiny_model_learns_a_text_by_heart() -> None:
     model, asked = resize(MODEL, 1, 32, 2, 64).build(seed=0).eval(), objective()
     batch = rows([40, 25])
     made = asked.draw(batch, np.random.default_rng(0))
-    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-    losses = []
-    for _ in range(120):
-        loss = asked(model, made)["loss"]
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < 0.1 < 3 < losses[0]
+    learnt_by_heart(asked, model, made, steps=120, lr=3e-3)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from inlay.commands import show
-from inlay.commands.options import Force, Json, one_voice, resumable
+from inlay.commands.options import Force, Json, ResumeFrom, one_voice, resumable
 
 if TYPE_CHECKING:
     from inlay.train.distill import Distillation
@@ -45,14 +45,7 @@ def distill(
             help="Copy N layers of the teacher, spread evenly from the first to the last.",
         ),
     ] = None,
-    resume: Annotated[
-        str | None,
-        typer.Option(
-            metavar="auto|PATH",
-            show_default=False,
-            help="Go on with a run that broke off: from its newest sound checkpoint, or from the one that is named.",
-        ),
-    ] = None,
+    resume: ResumeFrom = None,
     force: Force = False,
     json: Json = False,
 ) -> None:

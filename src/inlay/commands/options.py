@@ -28,6 +28,14 @@ Model = Annotated[Path, typer.Argument(metavar="DIR", show_default=False, help="
 Vectors = Annotated[Path, typer.Argument(metavar="FILE", show_default=False, help="A file of word vectors.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with a run that broke off.")]
+ResumeFrom = Annotated[
+    str | None,
+    typer.Option(
+        metavar="auto|PATH",
+        show_default=False,
+        help="Go on with a run that broke off: from its newest sound checkpoint, or from the one that is named.",
+    ),
+]
 Seed = Annotated[int, typer.Option(metavar="N", min=0, max=2**63 - 1, help="Of everything that is drawn by chance.")]
 Lang = Annotated[
     str,

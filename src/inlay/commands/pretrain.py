@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from inlay.commands import show
-from inlay.commands.options import Force, Json, is_first, one_voice, resumable
+from inlay.commands.options import Force, Json, ResumeFrom, is_first, one_voice, resumable
 from inlay.live import duration
 
 if TYPE_CHECKING:
@@ -27,14 +27,7 @@ def pretrain(
             metavar="[KEY=VALUE]...", show_default=False, help="Settings that count more than the recipe's."
         ),
     ] = None,
-    resume: Annotated[
-        str | None,
-        typer.Option(
-            metavar="auto|PATH",
-            show_default=False,
-            help="Go on with a run that broke off: from its newest sound checkpoint, or from the one that is named.",
-        ),
-    ] = None,
+    resume: ResumeFrom = None,
     dry_run: Annotated[
         bool,
         typer.Option(
