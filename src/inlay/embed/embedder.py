@@ -53,15 +53,16 @@ class Embedder(Protocol):
 
 
 def load(path: str | Path) -> Embedder:
-    """Open a model folder (ours, or a static model that sentence-transformers wrote), or a file of word vectors.
+    """Open a model folder (ours, or one of sentence-transformers or transformers), or a file of word vectors.
 
     Raises InputError for what is neither, for damaged files, and for pickles, which are never opened.
     """
-    from inlay.embed.static import StaticEmbedder
+    from inlay.embed.context import ContextEmbedder
+    from inlay.embed.static import StaticEmbedder, is_static
 
     path = Path(path)
     if path.is_dir():
-        return StaticEmbedder.load(path)
+        return StaticEmbedder.load(path) if is_static(path) else ContextEmbedder.load(path)
     if not path.exists():
         raise InputError(f"{path}: no such model folder or vector file; `inlay fit SOURCE --out {path}` makes one")
     from inlay.vectors.wordvectors import WordVectors

@@ -162,6 +162,17 @@ class StaticEmbedder:
         return cls(tokenizer, _weights(first), normalize=len(modules) == 2)
 
 
+def is_static(folder: Path) -> bool:
+    """Whether the folder is a static model's, and not an encoder's; a folder of neither is taken for a static one."""
+    file = folder / "modules.json"
+    if not file.is_file():
+        return not (folder / "config.json").is_file()
+    listed = read_json(file)
+    first = listed[0] if isinstance(listed, list) and listed else None
+    kind = str(first.get("type")) if isinstance(first, dict) else ""
+    return not kind.endswith(".Transformer")
+
+
 def count_matrix(batch: Batch, size: int) -> "csr_matrix":
     """(B, V) float32: how often each of the `size` tokens stands in each text, in the order in which they stand."""
     from scipy.sparse import csr_matrix
