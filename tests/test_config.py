@@ -218,6 +218,8 @@ def test_a_new_kind_starts_from_its_own_defaults_and_the_same_kind_keeps_its_val
         ({"n_layers.x": 3}, "n_layers={'x': 3} must be a whole number"),
         ({"n_layers": 3, "n_layers.x": 3}, "is also set as a whole"),
         ({"": 3}, "unknown key ''"),
+        ({"relative": {"kind:Rotary": None}}, "'relative.kind' is missing"),
+        ({"kind:Rotary": None}, "write a space after the colon: kind: Rotary"),
     ],
 )
 def test_an_override_that_does_not_fit_is_refused(assignments: dict[str, Any], message: str) -> None:

@@ -132,6 +132,8 @@ def _build(cls: Any, tree: Mapping[Any, Any], path: str) -> Any:
     for key in tree:
         if key not in known and key != "kind":
             way_out = did_you_mean(str(key), known) if known else ", which has no settings; leave it out"
+            if isinstance(key, str) and ":" in key and tree[key] is None:  # YAML takes {a:b} for one word
+                way_out = f"; write a space after the colon: {key.replace(':', ': ', 1)}"
             raise InputError(f"unknown key {_join(path, key)!r} for {cls.__name__}{way_out}")
     needed = [name for name, f in known.items() if f.default is MISSING and f.default_factory is MISSING]
     if absent := [_join(path, name) for name in needed if name not in tree]:
