@@ -3,7 +3,7 @@
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -26,6 +26,9 @@ TEXT_FIELDS = (
 )
 TITLE_FIELDS = ("title", "heading", "headline", "subject", "name")
 ID_FIELDS = ("_id", "id", "doc_id", "docid", "document_id", "pid", "uid")
+
+Row = tuple[str, Mapping[str, Any]]
+"""Where a record stands, such as `line 12`, and its fields."""
 
 _SHOWN_FIELDS = 12
 _BATCH_BYTES = 16_000_000
@@ -119,37 +122,50 @@ _decode = json.JSONDecoder(object_pairs_hook=_unique).decode
 
 
 def jsonl(file: File, config: CorpusConfig) -> Iterator[Document]:
-    def records() -> Iterator[tuple[str, dict[str, Any]]]:
-        for number, line in enumerate(lines(file, config), 1):
-            if not line or line.isspace():
-                continue
-            try:
-                record = _decode(line)
-            except KeyError as error:
-                raise InputError(
-                    f"{file.where} line {number}: the key {error.args[0]!r} stands there twice; remove one"
-                ) from None
-            except RecursionError:
-                raise InputError(f"{file.where} line {number}: JSON nested too deeply; flatten it") from None
-            except json.JSONDecodeError as error:
-                raise InputError(
-                    f"{file.where} line {number}: not JSON ({error.msg} at column {error.colno}); "
-                    f"{file.kind} holds one object per line"
-                ) from None
-            except ValueError as error:  # a number of thousands of digits
-                raise InputError(f"{file.where} line {number}: not JSON that can be read ({error})") from None
-            if not isinstance(record, dict):
-                raise InputError(
-                    f"{file.where} line {number}: a JSON {type(record).__name__}, but each line must be an object "
-                    'such as {"id": "1", "text": "..."}'
-                )
-            yield f"line {number}", record
+    return _documents(jsonl_rows(file, config), file, config)
 
-    return _documents(records(), file, config)
+
+def jsonl_rows(file: File, config: CorpusConfig) -> Iterator[Row]:
+    """Each object of the file, whatever its fields; InputError naming the line for what is no object."""
+    for number, line in enumerate(lines(file, config), 1):
+        if not line or line.isspace():
+            continue
+        try:
+            record = _decode(line)
+        except KeyError as error:
+            raise InputError(
+                f"{file.where} line {number}: the key {error.args[0]!r} stands there twice; remove one"
+            ) from None
+        except RecursionError:
+            raise InputError(f"{file.where} line {number}: JSON nested too deeply; flatten it") from None
+        except json.JSONDecodeError as error:
+            raise InputError(
+                f"{file.where} line {number}: not JSON ({error.msg} at column {error.colno}); "
+                f"{file.kind} holds one object per line"
+            ) from None
+        except ValueError as error:  # a number of thousands of digits
+            raise InputError(f"{file.where} line {number}: not JSON that can be read ({error})") from None
+        if not isinstance(record, dict):
+            raise InputError(
+                f"{file.where} line {number}: a JSON {type(record).__name__}, but each line must be an object "
+                'such as {"id": "1", "text": "..."}'
+            )
+        yield f"line {number}", record
 
 
 def separated(file: File, config: CorpusConfig) -> Iterator[Document]:
     """RFC 4180 with a header. The separator is the sign among comma, semicolon and tab that the header has most of."""
+
+    def check(header: Sequence[str], place: str) -> None:
+        _fields(header, config, place)
+
+    return _documents(separated_rows(file, config, check), file, config)
+
+
+def separated_rows(
+    file: File, config: CorpusConfig, check: Callable[[Sequence[str], str], None] | None = None
+) -> Iterator[Row]:
+    """Each record of such a file, its fields by the header's names; `check` is shown the header and where it stands."""
     # The limit of the csv module is one for the whole process; its default of 131,072 is less than a long article.
     csv.field_size_limit(max(csv.field_size_limit(), config.max_bytes))
     size, start = 0, 1
@@ -162,40 +178,37 @@ def separated(file: File, config: CorpusConfig) -> Iterator[Document]:
                 raise too_long(f"{file.where} line {start}", config, way_out="close its quotes, or ")
             yield line + "\n"
 
-    def records() -> Iterator[tuple[str, dict[str, str]]]:
-        nonlocal size, start
-        header: list[str] | None = None
-        rows = csv.reader(chain([head], source), delimiter=delimiter, strict=True, quoting=quoting)
-        while True:
-            start, size = rows.line_num + 1, 0
-            try:
-                row = next(rows)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                raise InputError(f"{file.where} line {start}: not CSV ({error}); close or double its quotes") from None
-            if not row:
-                continue
-            if header is None:
-                header = row
-                if len(set(header)) < len(header):
-                    twice = next(name for name in header if header.count(name) > 1)
-                    raise InputError(f"{file.where} line {start}: column {twice!r} stands there twice; rename one")
-                _fields(header, config, f"{file.where} line {start}")
-                continue
-            if len(row) != len(header):
-                raise InputError(
-                    f"{file.where} line {start}: {len(row)} fields, but the header has {len(header)}; "
-                    "put a field that holds the separator in double quotes"
-                )
-            yield f"line {start}", dict(zip(header, row, strict=True))
-
     source = feed()
     head = next(source, "")
     # Tab-separated values know no quotes (IANA text/tab-separated-values): there a quote is a letter like any other.
     quoting: Any = csv.QUOTE_NONE if file.kind == ".tsv" else csv.QUOTE_MINIMAL
     delimiter = "\t" if file.kind == ".tsv" else max(",;\t", key=head.count)
-    yield from _documents(records(), file, config)
+    header: list[str] | None = None
+    rows = csv.reader(chain([head], source), delimiter=delimiter, strict=True, quoting=quoting)
+    while True:
+        start, size = rows.line_num + 1, 0
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise InputError(f"{file.where} line {start}: not CSV ({error}); close or double its quotes") from None
+        if not row:
+            continue
+        if header is None:
+            header = row
+            if len(set(header)) < len(header):
+                twice = next(name for name in header if header.count(name) > 1)
+                raise InputError(f"{file.where} line {start}: column {twice!r} stands there twice; rename one")
+            if check:
+                check(header, f"{file.where} line {start}")
+            continue
+        if len(row) != len(header):
+            raise InputError(
+                f"{file.where} line {start}: {len(row)} fields, but the header has {len(header)}; "
+                "put a field that holds the separator in double quotes"
+            )
+        yield f"line {start}", dict(zip(header, row, strict=True))
 
 
 def parquet(file: File, config: CorpusConfig) -> Iterator[Document]:
