@@ -16,6 +16,8 @@ from inlay.files import CHECKSUMS, atomic_folder, contained, read_json, verify_c
 from inlay.search.approximate import GRAPH, KEYS, Graph, available
 
 HEADER, IDS, VECTORS = "index.json", "ids.jsonl", "vectors.npy"
+CODES = "codes.safetensors"
+"""What an index of codes has in place of VECTORS."""
 MAX_DIM = 1 << 20
 _FORMAT = "inlay-index-1"
 _LOCK = ".lock"
@@ -41,7 +43,7 @@ class Header:
 def claim(folder: str | Path) -> Path:
     """The folder, once it is certain that nothing but an older index is replaced there."""
     folder = Path(folder)
-    ours = {HEADER, IDS, VECTORS, GRAPH, KEYS, CHECKSUMS, _LOCK}
+    ours = {HEADER, IDS, VECTORS, CODES, GRAPH, KEYS, CHECKSUMS, _LOCK}
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; an index is saved as a folder: give another name")
     foreign = sorted({file.name for file in folder.iterdir()} - ours) if folder.exists() else []
@@ -104,7 +106,7 @@ def _read(folder: Path, *, mmap: bool, verify: bool) -> tuple[Header, list[str],
     shape = (header.count, header.dim)
     vectors = _vectors(folder / VECTORS, shape)
     graph = Graph.load(folder, shape, mmap=mmap) if header.graph and available() else None
-    return header, _ids(folder / IDS, header.count), vectors if mmap else vectors.copy(), graph
+    return header, read_ids(folder / IDS, header.count), vectors if mmap else vectors.copy(), graph
 
 
 def _header(folder: Path) -> Header:
@@ -137,7 +139,8 @@ def _vectors(path: Path, shape: tuple[int, int]) -> NDArray[np.float32]:
     return vectors
 
 
-def _ids(path: Path, count: int) -> list[str]:
+def read_ids(path: Path, count: int) -> list[str]:
+    """The `count` different ids in a file, a JSON string a line; InputError where it is damaged."""
     try:
         ids = json.loads(f"[{','.join(path.read_text(encoding='ascii').splitlines())}]")
     except (ValueError, RecursionError) as error:

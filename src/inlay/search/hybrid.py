@@ -13,6 +13,7 @@ from inlay.embed.static import unit
 from inlay.errors import InputError
 from inlay.search.index import Index
 from inlay.search.lexical import Lexical
+from inlay.search.quantised import QuantisedIndex
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -74,7 +75,7 @@ class Ranker:
     """Scores of all documents for a query, in one of three modes; the lexical and dense index hold the same documents
     in the same order."""
 
-    def __init__(self, lexical: Lexical, index: Index, fusion: Fusion) -> None:
+    def __init__(self, lexical: Lexical, index: Index | QuantisedIndex, fusion: Fusion) -> None:
         if len(lexical) != len(index):
             raise InputError(
                 f"{len(lexical)} documents in the lexical index, {len(index)} in the dense one; build both anew"

@@ -59,8 +59,8 @@ class Index:
         Raises InputError, and adds nothing, for ids that are there already (without `replace`), ids given twice, a
         wrong shape, NaN and infinity.
         """
-        ids = _text_ids(ids)
-        unit = self._unit(vectors, "vectors")
+        ids = text_ids(ids)
+        unit = unit_rows(vectors, self.dim, "vectors")
         if len(unit) != len(ids):
             raise InputError(f"{len(ids)} ids but {len(unit)} vectors; give one vector for each id")
         known = [position for position, id in enumerate(ids) if id in self._row]
@@ -74,7 +74,7 @@ class Index:
 
     def delete(self, ids: Sequence[str]) -> None:
         """Remove documents; the others keep their order. Raises InputError, and removes nothing, for an unknown id."""
-        gone = self._rows(_text_ids(ids))
+        gone = self._rows(text_ids(ids))
         if not len(gone):
             return
         keep = np.ones(len(self), dtype=bool)
@@ -93,7 +93,7 @@ class Index:
         """
         if k < 1:
             raise InputError(f"k={k} must be 1 or more")
-        unit = self._unit(queries, "queries")
+        unit = unit_rows(queries, self.dim, "queries")
         k = min(k, len(self))
         scores = np.empty((len(unit), k), np.float32)
         found: list[list[str]] = []
@@ -107,7 +107,7 @@ class Index:
 
     def scores(self, queries: ArrayLike) -> NDArray[np.float32]:
         """(Q, N) cosines of queries (Q, D) with every document, in the order of `ids`."""
-        return self._unit(queries, "queries") @ self._matrix.T
+        return unit_rows(queries, self.dim, "queries") @ self._matrix.T
 
     def save(self, folder: str | Path) -> None:
         """Write the index as a folder, whole or not at all; an index that stands there is replaced.
@@ -142,25 +142,6 @@ class Index:
             return np.fromiter((self._row[id] for id in ids), np.int64, len(ids))
         except KeyError as error:
             raise InputError(f"id {error.args[0]!r} is not among the {len(self)} documents of the index") from None
-
-    def _unit(self, vectors: ArrayLike, what: str) -> NDArray[np.float32]:
-        given = np.asarray(vectors)
-        if given.ndim != 2 or given.shape[1] != self.dim or given.dtype.kind not in "fiu":
-            raise InputError(
-                f"{what} of shape {given.shape} and type {given.dtype} must be numbers of shape (n, {self.dim})"
-            )
-        unit = np.empty(given.shape, np.float32)
-        for start in range(0, len(given), 4096):
-            block = given[start : start + 4096].astype(np.float64)
-            bad = ~np.isfinite(block).all(axis=1)
-            if bad.any():
-                row = start + int(bad.argmax())
-                raise InputError(f"{what}: row {row} holds NaN or infinity; leave it out or mend what made it")
-            # The largest entry goes first: squares of numbers beyond 1e154 would overflow.
-            block /= np.maximum(np.abs(block).max(axis=1, keepdims=True), np.finfo(np.float64).tiny)
-            norm = np.sqrt(np.einsum("nd,nd->n", block, block))[:, None]
-            unit[start : start + 4096] = np.divide(block, norm, out=block, where=norm > 0)
-        return unit
 
     def _append(self, ids: list[str], unit: NDArray[np.float32]) -> None:
         start, end = len(self), len(self) + len(ids)
@@ -211,7 +192,27 @@ class Index:
         return rows[order], scores[order]
 
 
-def _text_ids(ids: Iterable[str]) -> list[str]:
+def unit_rows(vectors: ArrayLike, dim: int, what: str) -> NDArray[np.float32]:
+    """(n, D) float32 of length 1, rows of zeros as they are; InputError for another shape, NaN and infinity."""
+    given = np.asarray(vectors)
+    if given.ndim != 2 or given.shape[1] != dim or given.dtype.kind not in "fiu":
+        raise InputError(f"{what} of shape {given.shape} and type {given.dtype} must be numbers of shape (n, {dim})")
+    unit = np.empty(given.shape, np.float32)
+    for start in range(0, len(given), 4096):
+        block = given[start : start + 4096].astype(np.float64)
+        bad = ~np.isfinite(block).all(axis=1)
+        if bad.any():
+            row = start + int(bad.argmax())
+            raise InputError(f"{what}: row {row} holds NaN or infinity; leave it out or mend what made it")
+        # The largest entry goes first: squares of numbers beyond 1e154 would overflow.
+        block /= np.maximum(np.abs(block).max(axis=1, keepdims=True), np.finfo(np.float64).tiny)
+        norm = np.sqrt(np.einsum("nd,nd->n", block, block))[:, None]
+        unit[start : start + 4096] = np.divide(block, norm, out=block, where=norm > 0)
+    return unit
+
+
+def text_ids(ids: Iterable[str]) -> list[str]:
+    """The ids as a list; InputError where one is no text, or is given twice."""
     if isinstance(ids, str):
         raise InputError(f"ids={ids!r} is one text; give a list of ids")
     listed = list(ids)

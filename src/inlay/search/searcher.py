@@ -10,12 +10,14 @@ import numpy as np
 
 from inlay.config import from_tree, to_tree
 from inlay.embed.embedder import Embedder, load
+from inlay.embed.roles import encode_as
 from inlay.errors import InputError, did_you_mean
 from inlay.files import CHECKSUMS, atomic_path, read_json, sha256, verify_checksums, write_json
 from inlay.live import Live
 from inlay.search.hybrid import MODES, Fusion, Mode, Ranker, top
 from inlay.search.index import Index
 from inlay.search.lexical import Lexical
+from inlay.search.quantised import open_index
 from inlay.text.document import Document
 
 _FOLDER = "search"
@@ -63,7 +65,9 @@ class Searcher:
         with Live("index vectors", len(texts), "documents") as live:
             for start in range(0, len(texts), 4096):
                 block = slice(start, start + 4096)
-                index.add([str(number) for number in range(len(texts))[block]], embedder.encode(texts[block]))
+                index.add(
+                    [str(number) for number in range(len(texts))[block]], encode_as("document", embedder, texts[block])
+                )
                 live.advance(len(texts[block]))
         with Live("index terms", len(texts), "documents") as live:
             lexical = Lexical.build(live.over(texts), lang)
@@ -100,11 +104,12 @@ class Searcher:
         for start in range(0, len(queries), block):
             texts = queries[start : start + block]
             if mode == "dense":
-                found, scores = self.ranker.index.search(self.embedder.encode(texts), k)
+                found, scores = self.ranker.index.search(encode_as("query", self.embedder, texts), k)
                 for ids, row in zip(found, scores, strict=True):
                     yield [(int(id), float(score)) for id, score in zip(ids, row, strict=True) if score]
                 continue
-            vectors = self.embedder.encode(texts) if mode == "hybrid" else np.zeros((len(texts), 1), np.float32)
+            hybrid = mode == "hybrid"
+            vectors = encode_as("query", self.embedder, texts) if hybrid else np.zeros((len(texts), 1), np.float32)
             scores = self.ranker.scores(texts, vectors, mode)
             known = (self.ranker.lexical.queries(texts).getnnz(axis=1) > 0) | vectors.any(axis=1)
             for row, best, asks in zip(scores, top(scores, k), known, strict=True):
@@ -137,7 +142,7 @@ class Searcher:
         if not file.is_file() or not isinstance(settings, dict) or settings.get("mode") not in MODES:
             raise InputError(f"{folder}: {_SETTINGS} or {_DOCUMENTS} is missing or damaged; fit the model again")
         lexical = Lexical.load(folder / "lexical", verify=verify)
-        index = Index.load(folder / "index", verify=verify)
+        index = open_index(folder / "index", verify=verify)
         fusion = from_tree(Fusion, settings.get("fusion", {}))
         documents = StoredDocuments(file)
         if len(documents) != len(index):
