@@ -21,7 +21,7 @@ LAYERS = [
     {"objective", "task", "convert", "generate"},
     {"train", "embed"},
     {"evaluate", "search", "explain", "bias"},
-    {"fit", "pipeline", "serve", "explore", "commands", "cli", "__init__", "__main__"},
+    {"adapt", "fit", "pipeline", "serve", "explore", "commands", "cli", "__init__", "__main__"},
 ]
 LAYER = {name: number for number, layer in enumerate(LAYERS) for name in layer}
 CODE_ONLY = pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(SOURCE).as_posix())

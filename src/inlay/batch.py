@@ -107,8 +107,12 @@ class Columns:
     negatives: tuple[Batch, ...] = ()
     """k columns of what does not, though it may look so."""
     groups: NDArray[np.int64] | None = None
+    scores: NDArray[np.float64] | None = None
+    """(P,) how alike anchor and positive are, where that is known as a number."""
 
     def __post_init__(self) -> None:
+        if self.scores is not None and self.scores.shape != (len(self.anchor),):
+            raise InputError(f"scores of shape {self.scores.shape} for {len(self.anchor)} pairs; give one for each")
         names = ["anchor", "positive", *(f"negatives[{i}]" for i in range(len(self.negatives)))]
         for name, column in zip(names, self.batches, strict=True):
             if len(column) != len(self.anchor):

@@ -125,10 +125,13 @@ class ContrastiveObjective(Objective):
             counts = dict.fromkeys(counts, 0)
         else:
             self.loss.check(pairs, negatives, apart)
-        return ContrastiveExample(_joined(columns.batches), pairs, negatives, apart, counts)
+        return ContrastiveExample(joined(columns.batches), pairs, negatives, apart, counts)
 
     def terms(self, model: Model, example: ContrastiveExample) -> dict[str, Tensor]:  # type: ignore[override]
-        vectors = self.vectors(model, example.batch)
+        return self.of_vectors(self.vectors(model, example.batch), example)
+
+    def of_vectors(self, vectors: Tensor, example: ContrastiveExample) -> dict[str, Tensor]:
+        """The terms, for whoever has read the vectors (B, D) of the example's texts already."""
         apart = None if example.apart is None else torch.from_numpy(example.apart).to(vectors.device)
         # Cosines of halves would be too coarse once they are divided by a small temperature.
         with torch.autocast(vectors.device.type, enabled=False):
@@ -144,7 +147,7 @@ class ContrastiveObjective(Objective):
 
     def vectors(self, model: Model, batch: Batch | Packed) -> Tensor:
         """(B, D) the vector of each text, of whatever length it has."""
-        return self.config.encoding.vectors(partial(_read, model, self.config.pool), model.pack(batch))
+        return self.config.encoding.vectors(partial(read_vectors, model, self.config.pool), model.pack(batch))
 
     def _asked(self, terms: Sequence[str] | dict[str, Tensor]) -> Iterator[str]:
         return (name for name in terms if self.weights.get(name, 1.0))
@@ -159,13 +162,13 @@ class ContrastiveObjective(Objective):
         return batch
 
 
-def _read(model: Model, pool: Place, packed: Packed) -> Tensor:
-    """(N,) tokens -> (B, D)."""
+def read_vectors(model: Model, pool: Place, packed: Packed) -> Tensor:
+    """(N,) tokens -> (B, D) the vector of each text."""
     rows = model(packed) if model.encoder is None else model.encode(packed).rows
     return model.read("pooler", rows, packed.layout) if pool == "pooled" else pick(rows, packed.layout, pool)
 
 
-def _joined(batches: Sequence[Batch]) -> Batch:
+def joined(batches: Sequence[Batch]) -> Batch:
     """All texts of all batches, one batch after another."""
     segments = None
     if any(batch.segments is not None for batch in batches):
