@@ -1,14 +1,14 @@
 """The Embedder contract, where static and contextual models meet, and `load`, which opens whatever is on disk."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inlay.errors import InputError
+from inlay.errors import InputError, did_you_mean
 
 # N texts, D dimensions
 
@@ -19,24 +19,51 @@ class EncodeReport:
 
     texts: int
     tokens: int
-    """Tokens of all texts."""
+    """Tokens that were read, each once; the special ones and a prompt's are not counted."""
     dropped: int
-    """Tokens cut off because a text was longer than the model takes."""
+    """Tokens that were not read because a text was longer than the model takes."""
     unknown: int
-    """Tokens that the model has no vector for; they do not move a text's vector."""
+    """Tokens that the model does not know: they have no vector, or they are all the same one to an encoder."""
     empty: int
-    """Texts without any known token; their vector is zero."""
+    """Texts without any token that has a vector; theirs is zero."""
+    shortened: int = 0
+    """Texts of which tokens were dropped."""
 
     def line(self) -> str:
         """The report as one line for people."""
+        of = f" of {self.shortened:,} texts" if self.shortened else ""
         return (
-            f"{self.texts:,} texts, {self.tokens:,} tokens, {self.dropped:,} dropped, {self.unknown:,} unknown, "
+            f"{self.texts:,} texts, {self.tokens:,} tokens, {self.dropped:,} dropped{of}, {self.unknown:,} unknown, "
             f"{self.empty:,} texts without a known word (vector zero)"
         )
 
 
+def total(reports: Iterable[EncodeReport]) -> EncodeReport:
+    """What became of the texts of several calls."""
+    listed = list(reports)
+    return EncodeReport(**{f.name: sum(getattr(report, f.name) for report in listed) for f in fields(EncodeReport)})
+
+
+ASKED: Mapping[str, tuple[str, ...]] = {"query": ("query",), "document": ("document", "passage", "corpus")}
+"""Prompts that may be asked of every embedder, and the names that models have for them."""
+
+
+def prompt_of(prompts: Mapping[str, str], name: str | None, default: str | None = None) -> str:
+    """What goes before a text: the prompt of this name, else the default one, else nothing.
+
+    `query` and `document` are known to every model. Raises InputError for any other name that is not in `prompts`.
+    """
+    known = next((one for one in ASKED.get(name or "", (name,)) if one in prompts), None)
+    if known is None and name is not None and name not in ASKED:
+        raise InputError(f"prompt={name!r} is unknown{did_you_mean(name, [*prompts, *ASKED])}")
+    return prompts.get(known or default or "", "")
+
+
 class Embedder(Protocol):
-    """Texts to vectors (N, D) float32, in the order of the texts, whatever the batch size."""
+    """Texts to vectors (N, D) float32, in the order of the texts, whatever the batch size.
+
+    `prompt` may always be `query` or `document`: a model that tells them apart puts its words before the texts.
+    """
 
     @property
     def dim(self) -> int:
@@ -44,11 +71,19 @@ class Embedder(Protocol):
         ...
 
     @overload
-    def encode(self, texts: Sequence[str], *, dim: int | None = ..., batch_size: int = ...) -> NDArray[np.float32]: ...
+    def encode(
+        self, texts: Sequence[str], *, dim: int | None = ..., batch_size: int = ..., prompt: str | None = ...
+    ) -> NDArray[np.float32]: ...
 
     @overload
     def encode(
-        self, texts: Sequence[str], *, dim: int | None = ..., batch_size: int = ..., report: Literal[True]
+        self,
+        texts: Sequence[str],
+        *,
+        dim: int | None = ...,
+        batch_size: int = ...,
+        prompt: str | None = ...,
+        report: Literal[True],
     ) -> tuple[NDArray[np.float32], EncodeReport]: ...
 
 

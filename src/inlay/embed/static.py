@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inlay.batch import Batch
-from inlay.embed.embedder import EncodeReport
+from inlay.embed.embedder import EncodeReport, prompt_of
 from inlay.errors import InputError
 from inlay.files import atomic_path, contained, read_json, verify_checksums, write_json
 from inlay.tokenize.tokenizer import Tokenizer
@@ -54,26 +54,40 @@ class StaticEmbedder:
 
     @overload
     def encode(
-        self, texts: Sequence[str], *, dim: int | None = None, batch_size: int = 1024
+        self, texts: Sequence[str], *, dim: int | None = None, batch_size: int = 1024, prompt: str | None = None
     ) -> NDArray[np.float32]: ...
 
     @overload
     def encode(
-        self, texts: Sequence[str], *, dim: int | None = None, batch_size: int = 1024, report: Literal[True]
+        self,
+        texts: Sequence[str],
+        *,
+        dim: int | None = None,
+        batch_size: int = 1024,
+        prompt: str | None = None,
+        report: Literal[True],
     ) -> tuple[NDArray[np.float32], EncodeReport]: ...
 
     def encode(
-        self, texts: Sequence[str], *, dim: int | None = None, batch_size: int = 1024, report: bool = False
+        self,
+        texts: Sequence[str],
+        *,
+        dim: int | None = None,
+        batch_size: int = 1024,
+        prompt: str | None = None,
+        report: bool = False,
     ) -> Any:
         """The vectors (N, D) of the texts, in their order; with `report`, also what became of their tokens.
 
         `dim` keeps the first so many dimensions (and brings them to length 1 again); `batch_size` bounds memory only.
+        `prompt` may be `query` or `document`, which a static model reads alike.
         Raises InputError for a single string, for what is no text, and for a `dim` or `batch_size` out of range.
         """
         if isinstance(texts, str):
             raise InputError(f"one text ({texts[:40]!r}) where a list of texts is wanted; put it in a list")
         if batch_size < 1:
             raise InputError(f"batch_size={batch_size} must be at least 1; 1024 is usual")
+        prompt_of({}, prompt)
         width = self.dim if dim is None else dim
         if not 1 <= width <= self.dim:
             raise InputError(f"dim={dim} must lie between 1 and {self.dim}, the model's own")
