@@ -37,6 +37,7 @@ from inlay.commands import (
     vectors_convert,
     vectors_map,
     vectors_train,
+    verify,
 )
 from inlay.commands.options import Interrupted
 from inlay.errors import InputError
@@ -57,6 +58,7 @@ VERBS: Verbs = {
     "runs": runs.runs,
     "shards": shards.shards,
     "info": model.info,
+    "verify": verify.verify,
     "show": architecture.show,
     "convert": convert.convert,
     "check-data": check.check_data,
