@@ -1,6 +1,7 @@
-"""How sure a figure is: 95 % intervals for a share of right answers, and for a rank correlation."""
+"""How sure a figure is: 95 % intervals for a share of right answers, a correlation, and whatever can be resampled."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +49,54 @@ def spearman(
         return score, math.nan, math.nan
     low, high = np.percentile(finite, (2.5, 97.5))
     return score, float(low), float(high)
+
+
+def pearson(
+    a: NDArray[np.float64], b: NDArray[np.float64], *, seed: int | np.random.Generator = 0, n: int = 1000
+) -> tuple[float, float, float]:
+    """(correlation, low, high): Pearson's correlation of two lists of P, and its 95 % interval from n resamples.
+
+    NaN where one of the lists is constant, or there are fewer than three pairs.
+    """
+    if len(a) < 3:
+        return math.nan, math.nan, math.nan
+    x, y = (np.asarray(values, np.float64) - np.mean(values) for values in (a, b))
+    score = float(_correlations(x[None], y[None])[0])
+    sums = np.column_stack([x, y, x * x, y * y, x * y])  # (P, 5)
+
+    def correlations(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+        mx, my, xx, yy, xy = (counts @ sums / len(x)).T
+        scale = np.sqrt(np.maximum(xx - mx * mx, 0) * np.maximum(yy - my * my, 0))
+        return np.divide(xy - mx * my, scale, out=np.full(len(counts), math.nan), where=scale > 1e-15)
+
+    return (score, math.nan, math.nan) if math.isnan(score) else (score, *resampled(correlations, len(x), seed, n))
+
+
+def resampled(
+    statistic: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    size: int,
+    seed: int | np.random.Generator = 0,
+    n: int = 1000,
+) -> tuple[float, float]:
+    """The 95 % interval of a statistic over n resamples of P = `size` things.
+
+    The statistic is shown counts (R, P): how often each thing was drawn, each row P draws; it answers (R,), NaN where
+    it is undefined, which is left out.
+    """
+    rng = np.random.default_rng(seed)
+    values = []
+    step = max(1, _NUMBERS // size)
+    for first in range(0, n, step):
+        draws = rng.integers(0, size, (min(step, n - first), size))
+        draws += size * np.arange(len(draws))[:, None]
+        counts = np.bincount(draws.ravel(), minlength=draws.size).reshape(draws.shape)
+        values.append(np.asarray(statistic(counts.astype(np.float64)), np.float64))
+    found = np.concatenate(values)
+    found = found[np.isfinite(found)]
+    if not len(found):
+        return math.nan, math.nan
+    low, high = np.percentile(found, (2.5, 97.5))
+    return float(low), float(high)
 
 
 def _correlations(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
