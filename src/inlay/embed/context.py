@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inlay.batch import Batch
+from inlay.embed import units
 from inlay.embed.backend import Array, Backend, Name, open_backend
 from inlay.embed.dense import Dense
 from inlay.embed.embedder import EncodeReport, prompt_of, total
@@ -20,6 +21,7 @@ from inlay.embed.pool import Mean, Pool, Segments, pool
 from inlay.embed.reading import Content, Reader, blocks
 from inlay.embed.static import unit
 from inlay.embed.summing import Running, Runs, pooled
+from inlay.embed.units import By, Units
 from inlay.errors import InputError, did_you_mean
 from inlay.tokenize.tokenizer import Tokenizer
 
@@ -143,9 +145,7 @@ class ContextEmbedder:
         that lose tokens. Batch size, neighbours and threads change a vector by rounding only; with `exact`, by no bit.
         Raises InputError for a single string, for what is no text, and for arguments out of range.
         """
-        width = self.dim if dim is None else dim
-        if not 1 <= width <= self.dim:
-            raise InputError(f"dim={dim} must lie between 1 and {self.dim}, the model's own")
+        width = self._width(dim)
         reader = self.reader(prompt)
         running = self.running(threads=threads, exact=exact)
         vectors = np.empty((len(texts), width), np.float32)
@@ -156,6 +156,63 @@ class ContextEmbedder:
             vectors[start : start + len(block)] = self.cut(found, width)
             reports.append(self.told(content, read))
         return (vectors, total(reports)) if report else vectors
+
+    def tokens(
+        self,
+        texts: Sequence[str],
+        *,
+        prompt: str | None = None,
+        on_drop: OnDrop = "report",
+        threads: int | None = None,
+        exact: bool = False,
+    ) -> Units:
+        """A vector for every token of the texts: its row as the chosen layer has it, in the context of its text."""
+        running = self.running(threads=threads, exact=exact)
+        return units.tokens(self, texts, prompt=prompt, on_drop=on_drop, running=running)
+
+    def words(
+        self,
+        texts: Sequence[str],
+        *,
+        by: By = "mean",
+        lang: str | None = None,
+        prompt: str | None = None,
+        on_drop: OnDrop = "report",
+        threads: int | None = None,
+        exact: bool = False,
+    ) -> Units:
+        """A vector for every word of the texts: the row of its first or last token, or the mean over its tokens.
+
+        Words are those of the language's segmenter; without `lang`, texts with Han characters are cut as Chinese.
+        """
+        running = self.running(threads=threads, exact=exact)
+        return units.words(self, texts, by=by, lang=lang, prompt=prompt, on_drop=on_drop, running=running)
+
+    def chunks(
+        self,
+        texts: Sequence[str],
+        size: int = 256,
+        *,
+        dim: int | None = None,
+        prompt: str | None = None,
+        on_drop: OnDrop = "report",
+        threads: int | None = None,
+        exact: bool = False,
+    ) -> Units:
+        """A vector for every `size` tokens of the texts, comparable with `encode`'s, made with the whole text in view.
+
+        A word is not cut while it is shorter than a chunk. Texts that do not fit are read in windows that overlap,
+        unless `long` is Truncate. Raises InputError for models that read one token's row only ([CLS], the last).
+        """
+        running = self.running(threads=threads, exact=exact)
+        width = self._width(dim)
+        return units.chunks(self, texts, size, dim=width, prompt=prompt, on_drop=on_drop, running=running)
+
+    def _width(self, dim: int | None) -> int:
+        width = self.dim if dim is None else dim
+        if not 1 <= width <= self.dim:
+            raise InputError(f"dim={dim} must lie between 1 and {self.dim}, the model's own")
+        return width
 
     def running(self, *, threads: int | None = None, exact: bool = False) -> Running:
         """How this model's encoder is run."""
@@ -184,7 +241,7 @@ class ContextEmbedder:
             at = int(np.flatnonzero(content.dropped)[0])
             raise InputError(
                 f"text {first + at} has {content.dropped[at] + content.lengths[at]:,} tokens, {content.dropped[at]:,} "
-                f'more than the {reader.room:,} that fit; read long texts in windows, or count them with on_drop="report"'
+                f'more than the {reader.room:,} that fit; read it in windows, or count it with on_drop="report"'
             )
         return content
 

@@ -74,6 +74,22 @@ def segmenter(lang: str, *, user_dictionary: str | Path | None = None) -> Segmen
     return lambda text: _WORD.findall(text.lower())
 
 
+def word_spans(text: str, lang: str | None = None) -> list[tuple[int, int]]:
+    """Where each word of a text lies, `text[start:stop]`, in order; words are the segmenter's of that language.
+
+    Without a language, a text with Han characters is cut as Chinese, any other one by letters and digits.
+    """
+    lang = lang or ("zh" if _HAN.search(text) else "en")
+    spans, at = [], 0
+    # A character whose small letter is two would move all places behind it.
+    small = text.lower() if text.isascii() else "".join(char.lower()[0] for char in text)
+    for word in segmenter(lang)(small):
+        at = small.index(word, at)
+        spans.append((at, at + len(word)))
+        at += len(word)
+    return spans
+
+
 def analyzer(lang: str, *, user_dictionary: str | Path | None = None) -> Segmenter:
     """A function from a text to the terms that BM25 counts: words stemmed, stop words left out.
 
