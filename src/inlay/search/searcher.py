@@ -10,7 +10,6 @@ import numpy as np
 
 from inlay.config import from_tree, to_tree
 from inlay.embed.embedder import Embedder, load
-from inlay.embed.roles import encode_as
 from inlay.errors import InputError, did_you_mean
 from inlay.files import CHECKSUMS, atomic_path, read_json, sha256, verify_checksums, write_json
 from inlay.live import Live
@@ -66,7 +65,8 @@ class Searcher:
             for start in range(0, len(texts), 4096):
                 block = slice(start, start + 4096)
                 index.add(
-                    [str(number) for number in range(len(texts))[block]], encode_as("document", embedder, texts[block])
+                    [str(number) for number in range(len(texts))[block]],
+                    embedder.encode(texts[block], prompt="document"),
                 )
                 live.advance(len(texts[block]))
         with Live("index terms", len(texts), "documents") as live:
@@ -104,12 +104,12 @@ class Searcher:
         for start in range(0, len(queries), block):
             texts = queries[start : start + block]
             if mode == "dense":
-                found, scores = self.ranker.index.search(encode_as("query", self.embedder, texts), k)
+                found, scores = self.ranker.index.search(self.embedder.encode(texts, prompt="query"), k)
                 for ids, row in zip(found, scores, strict=True):
                     yield [(int(id), float(score)) for id, score in zip(ids, row, strict=True) if score]
                 continue
             hybrid = mode == "hybrid"
-            vectors = encode_as("query", self.embedder, texts) if hybrid else np.zeros((len(texts), 1), np.float32)
+            vectors = self.embedder.encode(texts, prompt="query") if hybrid else np.zeros((len(texts), 1), np.float32)
             scores = self.ranker.scores(texts, vectors, mode)
             known = (self.ranker.lexical.queries(texts).getnnz(axis=1) > 0) | vectors.any(axis=1)
             for row, best, asks in zip(scores, top(scores, k), known, strict=True):
