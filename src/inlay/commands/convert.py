@@ -55,7 +55,8 @@ def convert(
     from dataclasses import replace
 
     from inlay.convert import load_model, save_model
-    from inlay.convert.convert import OWN, SAME, transformer_folder
+    from inlay.convert.convert import OWN, SAME
+    from inlay.convert.folder import transformer_folder
     from inlay.convert.hub import locate
     from inlay.errors import InputError
     from inlay.files import claim_output

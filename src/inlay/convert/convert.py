@@ -16,7 +16,7 @@ from inlay.convert import weights as files
 from inlay.convert.families import FAMILIES, UNSHARED
 from inlay.convert.family import STARTS, Family
 from inlay.convert.filling import DTYPES, ELSE, Found, fill
-from inlay.convert.folder import MOST_BYTES, member
+from inlay.convert.folder import MOST_BYTES, member, parts_of, transformer_folder
 from inlay.convert.hub import Fetched, locate
 from inlay.convert.names import Line, Names
 from inlay.convert.settings import CONFIG, Settings, read_settings
@@ -25,7 +25,6 @@ from inlay.files import (
     CHECKSUMS,
     atomic_folder,
     claim_output,
-    contained,
     read_json,
     verify_checksums,
     write_checksums,
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
 OWN = "inlay"
 """The `model_type` of inlay's own layout, which holds every architecture; other libraries do not read it."""
 ABOUT = "inlay.json"
-MODULES = "modules.json"
 _GENERATION = "generation_config.json"
 _TOKENS = {"bos": ("bos", "cls"), "eos": ("eos", "sep"), "pad": ("pad",)}  # the roles that generate takes for each
 _MOST = 1 << 25
@@ -149,30 +147,6 @@ def written_start(config: ModelConfig, tokenizer: "Tokenizer") -> int | None:
     family, roles = FAMILIES.get(config.family), tokenizer.roles
     names = family.starts if family else STARTS
     return next((tokenizer.id(roles[role]) for role in names if role in roles), None)
-
-
-def transformer_folder(folder: Path) -> Path:
-    """The folder with the weights: itself, or the part that a folder of sentence-transformers names as Transformer."""
-    parts = _parts(folder)
-    paths = [path for kind, path in parts if kind == "Transformer"]
-    if not parts and not (folder / MODULES).is_file():
-        return folder
-    if len(paths) != 1 or not isinstance(paths[0], str):
-        shown = ", ".join(kind if kind.isidentifier() else repr(kind) for kind, _ in parts[:8]) or "nothing"
-        raise InputError(
-            f"{folder / MODULES}: names {shown}, but it is one Transformer with a path that is read; "
-            "a model of word vectors is opened by inlay.load"
-        )
-    return contained(folder, paths[0]) if paths[0] else folder
-
-
-def _parts(folder: Path) -> list[tuple[str, Any]]:
-    """The kinds of the parts of a folder of sentence-transformers, and their paths; none where it is none."""
-    if not (folder / MODULES).is_file():
-        return []
-    tree = read_json(member(folder, MODULES), most=MOST_BYTES)
-    parts = [part for part in tree if isinstance(part, dict)] if isinstance(tree, list) else []
-    return [(str(part.get("type")).rpartition(".")[2][:40], part.get("path")) for part in parts]
 
 
 @dataclass(frozen=True)
@@ -353,7 +327,7 @@ def _source(opened: _Opened, left_out: list[str]) -> dict[str, Any]:
     new = {
         "left_out": left_out,
         # The other parts of a folder of sentence-transformers, and how text was to be written.
-        "beside": [kind for kind, _ in _parts(fetched.folder) if kind != "Transformer"]
+        "beside": [kind for kind, _ in parts_of(fetched.folder) if kind != "Transformer"]
         + [name for name in (_GENERATION,) if (folder / name).is_file()],
     }
     for key, names in new.items():

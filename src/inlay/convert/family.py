@@ -1,13 +1,13 @@
 """Family: how one kind of model lies in a folder of other libraries, both ways, and what a strict reader says of it."""
 
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
 
+from inlay.convert.entries import canonical
 from inlay.convert.names import Names
 from inlay.convert.settings import Settings
 from inlay.errors import InputError
@@ -17,9 +17,6 @@ from inlay.model.model import ModelConfig
 
 STARTS = ("pad", "bos", "cls")
 """The roles of what a decoder beside an encoder begins with, where its family does not say otherwise."""
-
-_OLD_NAMES = re.compile(r"(?<=LayerNorm\.)(gamma|beta)$")
-_NEW_NAMES = {"gamma": "weight", "beta": "bias"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,15 +77,7 @@ class Family:
 
     def canonical(self, names: Iterable[str]) -> dict[str, str]:
         """Names as in the table, and under each the name in the file: with `base`, and without the oldest spellings."""
-        names = list(names)
-        bare = self.base and not any(name.startswith(self.base) for name in names)
-        found: dict[str, str] = {}
-        for name in names:
-            new = (self.base if bare else "") + _OLD_NAMES.sub(lambda old: _NEW_NAMES[old[1]], name)
-            if new in found:
-                raise InputError(f"the file holds {found[new]!r} and {name!r}, which are one; get the model again")
-            found[new] = name
-        return found
+        return canonical(names, self.base)
 
     def tensors(self, config: ModelConfig, ours: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The weights under the names, and in the shapes, that the family's class for these heads looks for."""

@@ -2,12 +2,14 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 from inlay.errors import InputError
-from inlay.files import contained
+from inlay.files import contained, read_json
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+MODULES = "modules.json"
 MOST_BYTES = 16 << 20
 """Of the largest file of settings that is read: a label for each of 200,000 classes."""
 
@@ -67,6 +69,30 @@ def weight_file(place: str | Path) -> Path:
     if not found:
         raise _foreign(place, [name for name in names if name.endswith(_PICKLES + _OTHERS)])
     return member(place, found[0])
+
+
+def transformer_folder(folder: Path) -> Path:
+    """The folder with the weights: itself, or the part that a folder of sentence-transformers names as Transformer."""
+    parts = parts_of(folder)
+    paths = [path for kind, path in parts if kind == "Transformer"]
+    if not parts and not (folder / MODULES).is_file():
+        return folder
+    if len(paths) != 1 or not isinstance(paths[0], str):
+        shown = ", ".join(kind if kind.isidentifier() else repr(kind) for kind, _ in parts[:8]) or "nothing"
+        raise InputError(
+            f"{folder / MODULES}: names {shown}, but it is one Transformer with a path that is read; "
+            "a model of word vectors is opened by inlay.load"
+        )
+    return contained(folder, paths[0]) if paths[0] else folder
+
+
+def parts_of(folder: Path) -> list[tuple[str, Any]]:
+    """The kinds of the parts of a folder of sentence-transformers, and their paths; none where it is none."""
+    if not (folder / MODULES).is_file():
+        return []
+    tree = read_json(member(folder, MODULES), most=MOST_BYTES)
+    parts = [part for part in tree if isinstance(part, dict)] if isinstance(tree, list) else []
+    return [(str(part.get("type")).rpartition(".")[2][:40], part.get("path")) for part in parts]
 
 
 def _foreign(folder: Path, names: list[str]) -> InputError:

@@ -6,15 +6,15 @@ import mmap
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from reprlib import repr as short
 
 import torch
 from torch import Tensor
 
-from inlay.convert.folder import INDEX, SINGLE, member, weight_file
+from inlay.convert.entries import read_entries
+from inlay.convert.folder import INDEX, SINGLE
 from inlay.errors import InputError
-from inlay.files import atomic_path, fsync_folder, read_json, write_text
-from inlay.tensorfile import Entry, read_header, write_header
+from inlay.files import atomic_path, fsync_folder, write_text
+from inlay.tensorfile import Entry, write_header
 
 DTYPES = {
     "F64": torch.float64,
@@ -35,7 +35,6 @@ DTYPES = {
     "BOOL": torch.bool,
 }
 _CODES = {dtype: code for code, dtype in DTYPES.items()}
-_MOST_INDEX = 64 << 20
 _FINITE_AT_ONCE = 1 << 22
 _SHARD = re.compile(r"model(-v\d+)?-\d{5,}-of-\d{5,}\.safetensors")
 
@@ -86,14 +85,15 @@ class Weights(Mapping[str, Tensor]):
 def read(place: str | Path) -> Weights:
     """The weights of a model's folder, of a .safetensors file or of an index of shards, not one number read yet.
 
-    Every header is checked: InputError where a file is damaged, a pickle, or not the weights at all; where the shards
-    lie outside the folder, or they and the index do not hold the same tensors; and for a dtype that torch has not.
+    Every header is checked: InputError where `read_entries` raises one, and for a dtype that torch has not.
     """
-    path = weight_file(place)
-    if path.name.endswith(".index.json"):
-        return _read_shards(path)
-    entries, metadata = _read_header(path)
-    return Weights(dict.fromkeys(entries, path), entries, metadata)
+    found = read_entries(place)
+    for name, entry in found.entries.items():
+        if entry.code not in DTYPES:
+            raise InputError(
+                f"{found.files[name]}: {name!r} has the dtype {entry.code}; readable are {', '.join(DTYPES)}"
+            )
+    return Weights(found.files, found.entries, found.metadata)
 
 
 def write(
@@ -151,41 +151,6 @@ def check_finite(tensors: Mapping[str, Tensor], place: str | Path) -> None:
                     f"{place}: {name!r} is {part[wrong][0].item()} at {where[::-1]}; "
                     "such weights compute nothing: get the model again, or an earlier checkpoint of the training"
                 )
-
-
-def _read_header(path: Path) -> tuple[dict[str, Entry], dict[str, str]]:
-    entries, metadata = read_header(path)
-    for name, entry in entries.items():
-        if entry.code not in DTYPES:
-            raise InputError(f"{path}: {name!r} has the dtype {entry.code}; readable are {', '.join(DTYPES)}")
-    return entries, metadata
-
-
-def _read_shards(index: Path) -> Weights:
-    tree = read_json(index, most=_MOST_INDEX)
-    table = tree.get("weight_map") if isinstance(tree, dict) else None
-    if not isinstance(table, dict) or not table or not all(isinstance(name, str) for name in table.values()):
-        raise InputError(f"{index}: needs 'weight_map', a table from each tensor's name to its file")
-    entries: dict[str, Entry] = {}
-    files: dict[str, Path] = {}
-    metadata: dict[str, str] = {}
-    for shard in sorted(set(table.values())):
-        path = member(index.parent, shard)
-        if path.suffix != ".safetensors":
-            raise InputError(f"{index}: names {shard!r}; shards must be .safetensors")
-        held, metadata = _read_header(path)
-        promised = {name for name, file in table.items() if file == shard}
-        if missing := promised - held.keys():
-            raise InputError(f"{path}: lacks {_names(missing)}, which {index.name} promises; fetch both files again")
-        if left := held.keys() - promised:
-            raise InputError(f"{path}: holds {_names(left)}, which {index.name} does not name; fetch both files again")
-        entries |= held
-        files |= dict.fromkeys(held, path)
-    return Weights(files, entries, metadata)
-
-
-def _names(names: set[str]) -> str:
-    return ", ".join(short(name) for name in sorted(names)[:5]) + (f" and {len(names) - 5} more" * (len(names) > 5))
 
 
 def _once(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

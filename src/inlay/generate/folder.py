@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from inlay.convert.convert import transformer_folder
+from inlay.convert.folder import transformer_folder
 from inlay.convert.settings import CONFIG, Settings
 from inlay.generate.config import GenerationConfig
 from inlay.model.model import ModelConfig
