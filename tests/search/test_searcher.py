@@ -59,7 +59,9 @@ def test_many_documents_make_blocks_of_few_queries(
     encode = searcher.embedder.encode
     whole = searcher.rank(QUERIES, 3, mode)
     monkeypatch.setattr("inlay.search.searcher._SCORES", 2 * len(DOCUMENTS))
-    monkeypatch.setattr(searcher.embedder, "encode", lambda texts: asked.append(len(texts)) or encode(texts))
+    monkeypatch.setattr(
+        searcher.embedder, "encode", lambda texts, **asks: asked.append(len(texts)) or encode(texts, **asks)
+    )
     assert searcher.rank(QUERIES, 3, mode) == whole
     assert asked == ([] if mode == "lexical" else [2, 2, 1])
 
