@@ -37,7 +37,7 @@ class Binary:
     """
 
     rescore: Int8 | None = Int8()
-    """By what candidates are scored again: int8 codes kept beside the bits, or (None) the query's floats on the bits."""
+    """By what candidates are scored again: int8 codes beside the bits, or (None) the query's floats on the bits."""
     candidates: int = 10
     """Candidates for each result wanted."""
 
@@ -135,7 +135,7 @@ class BinaryCoder:
 
     def encode(self, rows: Array) -> dict[str, NDArray[Any]]:
         """The codes of unit rows (n, D)."""
-        found: dict[str, NDArray[Any]] = {"bits": self._bits(rows), "filled": rows.any(axis=1).astype(np.uint8)}
+        found: dict[str, NDArray[Any]] = {"bits": self._bits(rows), "filled": np.asarray(rows.any(axis=1), np.uint8)}
         return found | _encode(self.storage.rescore, self.dim, rows)
 
     def coarse(self, queries: Array, codes: Codes) -> Array:
@@ -208,7 +208,7 @@ class ProductCoder:
             code = np.empty(len(rows), np.uint8)
             nearest(points, np.ascontiguousarray(table.T), code)
             parts[:, p] = code
-        found: dict[str, NDArray[Any]] = {"parts": parts, "filled": rows.any(axis=1).astype(np.uint8)}
+        found: dict[str, NDArray[Any]] = {"parts": parts, "filled": np.asarray(rows.any(axis=1), np.uint8)}
         return found | _encode(self.storage.rescore, self.dim, rows)
 
     def coarse(self, queries: Array, codes: Codes) -> Array:

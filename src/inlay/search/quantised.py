@@ -29,7 +29,7 @@ from inlay.tensorfile import read_header, write_header
 
 _FORMAT = "inlay-quantised-1"
 _CENTROIDS = "centroids"
-_DTYPES = {"I8": np.dtype("i1"), "U8": np.dtype("u1"), "U64": np.dtype("<u8"), "F32": np.dtype("<f4")}
+_DTYPES: dict[str, np.dtype[Any]] = {"I8": np.dtype("i1"), "U8": np.dtype("u1"), "U64": np.dtype("<u8"), "F32": np.dtype("<f4")}
 _SCORES = 1 << 22
 """Scores held at a time, whatever Q and N are."""
 _SLACK = 1e-5
@@ -176,7 +176,7 @@ class QuantisedIndex:
         if isinstance(self._coder, ProductCoder):
             arrays[_CENTROIDS] = _flat(self._coder)
         header = {"format": _FORMAT, "dim": self.dim, "count": len(self), "storage": to_tree(self.storage, Storage)}
-        codes = {array.dtype: code for code, array in ((code, np.empty(0, dtype)) for code, dtype in _DTYPES.items())}
+        codes = {dtype: code for code, dtype in _DTYPES.items()}
         with lock(disk.claim(folder)), atomic_folder(folder) as part:
             with open(part / disk.CODES, "wb") as file:
                 kinds = {name: (codes[array.dtype], array.shape) for name, array in arrays.items()}
@@ -202,7 +202,7 @@ class QuantisedIndex:
             raise InputError(f"{folder / disk.HEADER}: dim={dim!r} and count={count!r} must be sizes; it is damaged")
         if verify and verify_checksums(folder) < 3:
             raise InputError(f"{folder / CHECKSUMS}: does not cover the index; build it anew")
-        index = cls(dim, from_tree(Storage, tree["storage"], "storage"))
+        index = cls(dim, from_tree(Storage, tree["storage"], "storage"))  # type: ignore[arg-type]
         arrays = _mapped(contained(folder, disk.CODES), mmap=mmap)
         wanted = {name: (code, (count, *shape)) for name, (code, shape) in index._coder.layout.items()}
         if isinstance(index._coder, ProductCoder):
