@@ -52,11 +52,23 @@ class Backend(Protocol):
 def open_backend(folder: str | Path, name: Name = "auto", *, device: str | None = None) -> Backend:
     """The encoder in a folder (or on the hub) by the named backend; `auto` is lean on a CPU where it knows the family.
 
-    Raises InputError for an unknown name, a device that lean cannot use, a family that lean does not know where it was
-    asked for, and folders that hold no sound encoder.
+    Otherwise `auto` is torch: `backend.name` says which it became. Raises InputError for an unknown name, a device that
+    lean cannot use, a part that lean does not know where it was asked for, and folders that hold no sound encoder.
     """
     if name not in NAMES:
         raise InputError(f"backend={name!r} is unknown{did_you_mean(name, NAMES)}")
+    on_cpu = device in (None, "cpu")
+    if name == "lean" and not on_cpu:
+        raise InputError(f'device={device!r} is none of backend="lean", which runs on the CPU; take backend="torch"')
+    if name == "lean" or (name == "auto" and on_cpu):
+        from inlay.embed.lean import Lean
+        from inlay.embed.lean_plan import UnknownPart
+
+        try:
+            return Lean.load(folder)
+        except UnknownPart:
+            if name == "lean":
+                raise
     from inlay.embed.torch_backend import TorchBackend
 
     return TorchBackend.load(folder, device=device)
