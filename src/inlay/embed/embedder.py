@@ -3,14 +3,19 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal, Protocol, overload
+from typing import TYPE_CHECKING, Literal, Protocol, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inlay.errors import InputError, did_you_mean
 
+if TYPE_CHECKING:
+    from inlay.embed.backend import Name
+
 # N texts, D dimensions
+
+_FILES = (".txt", ".vec", ".bin", ".safetensors", ".gz", ".npy")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,19 +92,31 @@ class Embedder(Protocol):
     ) -> tuple[NDArray[np.float32], EncodeReport]: ...
 
 
-def load(path: str | Path) -> Embedder:
-    """Open a model folder (ours, or one of sentence-transformers or transformers), or a file of word vectors.
+def load(path: str | Path, *, backend: "Name" = "auto", device: str | None = None) -> Embedder:
+    """Open what makes vectors of texts: a model folder, the name of a model on the hub, or a file of word vectors.
 
-    Raises InputError for what is neither, for damaged files, and for pickles, which are never opened.
+    Folders are those of inlay (of a model, a run or a fit), of sentence-transformers, transformers and model2vec.
+    `backend` and `device` say how an encoder is run; a static model has no use for them. Raises InputError for what is
+    none of these, for modules that are not read, for damaged files, and for pickles, which are never opened.
     """
-    from inlay.embed.context import ContextEmbedder
-    from inlay.embed.static import StaticEmbedder, is_static
+    from inlay.embed.folder import open_encoder, read_folder
+    from inlay.embed.static import StaticEmbedder
 
-    path = Path(path)
-    if path.is_dir():
-        return StaticEmbedder.load(path) if is_static(path) else ContextEmbedder.load(path)
-    if not path.exists():
+    if Path(path).is_file():
+        from inlay.vectors.wordvectors import WordVectors
+
+        return StaticEmbedder.from_vectors(WordVectors.load(path))
+    if not Path(path).exists() and not is_hub_name(path):
         raise InputError(f"{path}: no such model folder or vector file; `inlay fit SOURCE --out {path}` makes one")
-    from inlay.vectors.wordvectors import WordVectors
+    parts = read_folder(path)
+    if parts.kind == "static":
+        return StaticEmbedder.load(parts.place)
+    return open_encoder(parts, backend=backend, device=device)
 
-    return StaticEmbedder.from_vectors(WordVectors.load(path))
+
+def is_hub_name(path: str | Path) -> bool:
+    """Whether a name that is nothing here may be a model's on the hub: not a path, and not named like a file."""
+    text = str(path)
+    name = text.partition("@")[0]
+    plain = isinstance(path, str) and not text.startswith((".", "/", "~")) and "\\" not in text
+    return plain and name.count("/") < 2 and not name.endswith((*_FILES, "/"))
