@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from inlay.batch import Batch
 from inlay.embed.backend import Array, Backend
+from inlay.embed.batches import encoded
 from inlay.embed.layers import Layer, combined, needed, width
 from inlay.embed.long import Ints
 from inlay.embed.pool import Pool, Segments, merged, summaries
@@ -38,22 +39,10 @@ class Running:
         layers = needed(self.layer, self.backend.n_layers)
         if not batch.n_tokens:
             return
-        for numbers, lengths, states in _encoded(self.backend, batch, layers, BUDGET, self.exact):
+        for numbers, lengths, states in encoded(
+            self.backend, batch, layers, budget=BUDGET, threads=self.threads, exact=self.exact
+        ):
             yield numbers, lengths, combined(states, self.layer)
-
-
-def _encoded(
-    backend: Backend, batch: Batch, layers: Sequence[int], budget: int, exact: bool
-) -> Iterator[tuple[Ints, Ints, list[Array]]]:
-    order = np.argsort(batch.lengths, kind="stable")
-    order = order[batch.lengths[order] > 0]
-    part = np.arange(len(order)) if exact else np.cumsum(batch.lengths[order]) // budget
-    for numbers in np.split(order, np.flatnonzero(np.diff(part)) + 1):
-        lengths = batch.lengths[numbers]
-        at = ranges(batch.starts[numbers], lengths)
-        segments = None if batch.segments is None else batch.segments[at]
-        some = Batch(ids=batch.ids[at], lengths=lengths, cut=np.zeros_like(lengths), segments=segments)
-        yield numbers, lengths, backend.states(some, layers)
 
 
 @dataclass(frozen=True, slots=True)
