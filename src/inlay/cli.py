@@ -16,6 +16,7 @@ import typer.core
 
 from inlay import __version__
 from inlay.commands import (
+    adapt,
     architecture,
     check,
     classify,
@@ -49,6 +50,7 @@ Verbs = Mapping[str, "Verb | Verbs"]
 
 VERBS: Verbs = {
     "fit": fit.fit,
+    "adapt": adapt.adapt,
     "search": model.search,
     "embed": model.embed,
     "evaluate": {"retrieval": evaluate.retrieval, "vectors": evaluate.vectors, "lm": language.lm},

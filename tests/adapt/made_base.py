@@ -1,4 +1,4 @@
-"""A corpus whose titles say otherwise what the texts say, and a small encoder that has not learnt yet which is which."""
+"""A corpus whose titles say otherwise what the texts say, and a small encoder that does not know it yet."""
 
 from dataclasses import replace
 from functools import cache
@@ -19,7 +19,11 @@ OPEN = Gate(questions=20, agreement=-1.0)
 """Lets everything through that rises: a base that has learnt nothing has nothing to forget."""
 QUICK = AdaptConfig(
     pairs=Mined(kinds=("title", "sentence")),
-    tuning=Contrast(steps=100, batch=64, lr=5e-3, negatives=None), gate=OPEN, shares=(0.5, 1.0), max_length=48, threads=1
+    tuning=Contrast(steps=100, batch=64, lr=5e-3, negatives=None),
+    gate=OPEN,
+    shares=(0.5, 1.0),
+    max_length=48,
+    threads=1,
 )
 
 
@@ -32,7 +36,10 @@ def documents(n: int = 200) -> list[Document]:
         things = rng.choice(CONCEPTS, 3, replace=False).tolist()
         title = " ".join(f"name{thing}" for thing in things)
         said = [
-            " ".join([f"thing{thing}" for thing in rng.permutation(things)] + [f"word{w}" for w in rng.integers(0, FILLERS, 4)])
+            " ".join(
+                [f"thing{thing}" for thing in rng.permutation(things)]
+                + [f"word{w}" for w in rng.integers(0, FILLERS, 4)]
+            )
             for _ in range(4)
         ]
         found.append(Document(id=str(number), title=title, text="".join(f"{one}. " for one in said).strip()))
