@@ -25,6 +25,9 @@ BITS |= {"F8_E5M2FNUZ": 8, "F8_E4M3FNUZ": 8, "F6_E2M3": 6, "F6_E3M2": 6, "F4": 4
 MOST_HEADER = 32 << 20
 """Bytes of the longest header that is read: some 300,000 tensors."""
 
+SCALE = ".scale"
+"""What is put after the name of an int8 tensor for that of its scales: float32, one for each row."""
+
 _MOST_NUMBERS = 1 << 60  # so that no product of sizes leaves 64 bits
 _MOST_DIMS = 16
 _ALIGN = 64
@@ -94,6 +97,16 @@ def write_header(
     head += b" " * (-(8 + len(head)) % _ALIGN)
     file.write(len(head).to_bytes(8, "little") + head)
     return order
+
+
+def scaled(entries: Mapping[str, Entry]) -> dict[str, str]:
+    """Where weights are kept as int8: the name of each such tensor, and that of its scales."""
+    found = {}
+    for name, entry in entries.items():
+        scale = entries.get(name + SCALE)
+        if entry.code == "I8" and scale is not None and scale.code == "F32" and scale.shape == entry.shape[:1]:
+            found[name] = name + SCALE
+    return found
 
 
 def _entry(name: str, value: Any, start: int) -> Entry:

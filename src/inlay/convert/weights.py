@@ -14,7 +14,7 @@ from inlay.convert.entries import read_entries
 from inlay.convert.folder import INDEX, SINGLE
 from inlay.errors import InputError
 from inlay.files import atomic_path, fsync_folder, write_text
-from inlay.tensorfile import Entry, write_header
+from inlay.tensorfile import Entry, scaled, write_header
 
 DTYPES = {
     "F64": torch.float64,
@@ -43,17 +43,26 @@ class Weights(Mapping[str, Tensor]):
     """Tensors by name, in the order of the names; the numbers of one are read from the disk when they are used.
 
     A tensor is a private view of the mapped file: writing to it changes neither the file nor what is read next. It
-    stays as it is while the file is replaced by `write`.
+    stays as it is while the file is replaced by `write`. An int8 tensor that has scales beside it is float32 here.
     """
 
     def __init__(self, files: Mapping[str, Path], entries: Mapping[str, Entry], metadata: Mapping[str, str]) -> None:
         self._files, self._entries, self.metadata = files, dict(sorted(entries.items())), dict(metadata)
+        self._scales = scaled(self._entries)
+        beside = set(self._scales.values())
+        self._names = [name for name in self._entries if name not in beside]
         self._maps: dict[Path, mmap.mmap] = {}
         for path in dict.fromkeys(files.values()):
             with open(path, "rb") as file:
                 self._maps[path] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
 
     def __getitem__(self, name: str) -> Tensor:
+        if (scale := self._scales.get(name)) is None:
+            return self._raw(name)
+        codes = self._raw(name)
+        return codes * self._raw(scale).reshape(-1, *[1] * (codes.dim() - 1))
+
+    def _raw(self, name: str) -> Tensor:
         entry = self._entries[name]
         data = torch.frombuffer(self._maps[self._files[name]], dtype=torch.uint8)[entry.begin : entry.end]
         dtype = DTYPES[entry.code]
@@ -64,10 +73,10 @@ class Weights(Mapping[str, Tensor]):
         return data.view(dtype).reshape(entry.shape)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
+        return iter(self._names)
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._names)
 
     def shape(self, name: str) -> tuple[int, ...]:
         """The shape of a tensor, known without reading it."""
@@ -75,7 +84,7 @@ class Weights(Mapping[str, Tensor]):
 
     def dtype(self, name: str) -> torch.dtype:
         """The dtype of a tensor, known without reading it."""
-        return DTYPES[self._entries[name].code]
+        return torch.float32 if name in self._scales else DTYPES[self._entries[name].code]
 
     def file(self, name: str) -> Path:
         """The file that a tensor stands in, to be named in messages."""

@@ -14,6 +14,7 @@ from inlay.convert.entries import Entries, canonical, read_entries
 from inlay.embed.lean_families import Family
 from inlay.embed.lean_plan import Plan, shapes
 from inlay.errors import InputError
+from inlay.tensorfile import scaled
 
 Array = NDArray[np.float32]
 Tensors = Mapping[str, Array]
@@ -24,10 +25,12 @@ _MOST = 8
 
 
 class Files:
-    """Tensors by name in mapped files: float32 as it lies there, halves widened; read when they are asked for."""
+    """Tensors by name in mapped files: float32 as it lies there, halves and int8 with scales widened; read when they
+    are asked for."""
 
     def __init__(self, entries: Entries, place: Path) -> None:
         self._found, self.place = entries, place
+        self._scales = scaled(entries.entries)
         self._maps: dict[Path, NDArray[np.uint8]] = {}
 
     @classmethod
@@ -37,29 +40,37 @@ class Files:
 
     @property
     def names(self) -> list[str]:
-        return list(self._found.entries)
+        beside = set(self._scales.values())
+        return [name for name in self._found.entries if name not in beside]
 
     def shape(self, name: str) -> tuple[int, ...]:
         return self._found.entries[name].shape
 
     def __getitem__(self, name: str) -> Array:
         entry, path = self._found.entries[name], self._found.files[name]
+        if name in self._scales:
+            scales = self[self._scales[name]]
+            codes = self._bytes(path)[entry.begin : entry.end].view(np.int8).reshape(entry.shape)
+            return codes * scales.reshape(-1, *[1] * (codes.ndim - 1))
         if entry.code not in _CODES:
             raise InputError(
                 f"{path}: {name} is {entry.code}, which is not computed with here; save the model as "
                 f"{', '.join(_CODES)}"
             )
-        if path not in self._maps:
-            # A private mapping: it stays as it is while a new file takes the name.
-            with open(path, "rb") as file:
-                self._maps[path] = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
-        raw = self._maps[path][entry.begin : entry.end]
+        raw = self._bytes(path)[entry.begin : entry.end]
         if entry.begin % 4 and entry.code == "F32":
             raw = raw.copy()  # numbers must start where their size divides the address
         numbers = raw.view(_CODES[entry.code]).reshape(entry.shape)
         if entry.code == "BF16":
             return (numbers.astype(np.uint32) << 16).view(np.float32)  # a bfloat16 is the upper half of a float32
         return numbers.astype(np.float32, copy=False)
+
+    def _bytes(self, path: Path) -> NDArray[np.uint8]:
+        if path not in self._maps:
+            # A private mapping: it stays as it is while a new file takes the name.
+            with open(path, "rb") as file:
+                self._maps[path] = np.frombuffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ), np.uint8)
+        return self._maps[path]
 
 
 def own(files: Files, plan: Plan, stack: str) -> Tensors:
@@ -126,9 +137,7 @@ def _filled(
         each = (expected[ours][0] // len(parts), *expected[ours][1:])
         if any(part.shape != each for part in parts):
             shown = ", ".join(f"{there[name]} {files.shape(there[name])}" for name in theirs)
-            raise InputError(
-                f"{files.place}: {shown} where config.json makes them {each}; {_ELSE}"
-            )
+            raise InputError(f"{files.place}: {shown} where config.json makes them {each}; {_ELSE}")
         found[ours] = parts[0] if len(parts) == 1 else np.concatenate(parts)
     return found
 

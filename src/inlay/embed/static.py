@@ -13,6 +13,7 @@ from inlay.batch import Batch
 from inlay.embed.embedder import EncodeReport, prompt_of
 from inlay.errors import InputError
 from inlay.files import atomic_path, contained, read_json, verify_checksums, write_json
+from inlay.tensorfile import SCALE
 from inlay.tokenize.tokenizer import Tokenizer
 from inlay.vectors.wordvectors import WordVectors
 
@@ -230,7 +231,10 @@ def _weights(folder: Path) -> NDArray[np.float32]:
             name = next((name for name in ("embedding.weight", "embeddings") if name in tensors.keys()), None)  # noqa: SIM118
             if name is None:
                 raise InputError(f"{file} holds no 'embedding.weight'; it is no static model")
-            return np.asarray(tensors.get_tensor(name), np.float32)
+            table = tensors.get_tensor(name)
+            if table.dtype == np.int8 and name + SCALE in tensors.keys():  # noqa: SIM118
+                table = table * tensors.get_tensor(name + SCALE)[:, None]
+            return np.asarray(table, np.float32)
     except (SafetensorError, OSError, ValueError, TypeError) as error:
         if isinstance(error, InputError):
             raise
