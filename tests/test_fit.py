@@ -21,7 +21,7 @@ from inlay.embed.tune import Tune
 from inlay.errors import InputError
 from inlay.files import read_json, verify_checksums
 from inlay.fit import FitConfig, Fitted, fit
-from inlay.pipeline import Pipeline
+from inlay.pipeline import ship
 from inlay.search.searcher import Searcher
 from inlay.stages import Run
 from inlay.text import pydocs
@@ -188,13 +188,13 @@ def test_a_run_broken_within_every_stage_ends_as_the_unbroken_one(
         done = {entry.name for entry in tmp_path.glob("model.part/*") if entry.is_dir()}
         assert done == set(STAGES[:at])
         assert not out.exists()
-    assemble = Pipeline._assemble
+    assemble = ship.assemble
 
     def half(*arguments: Any) -> None:
         assemble(*arguments)
         raise KeyboardInterrupt  # the folder stands, the stages are not yet cleared
 
-    monkeypatch.setattr(Pipeline, "_assemble", half)
+    monkeypatch.setattr(ship, "assemble", half)
     with pytest.raises(KeyboardInterrupt):
         fit(documents, out=out, config=SMALL, resume=True)
     monkeypatch.undo()

@@ -10,7 +10,7 @@ import pytest
 from inlay.embed.embedder import load
 from inlay.embed.tune import Tune
 from inlay.fit import FitConfig, fit
-from inlay.pipeline import Pipeline
+from inlay.pipeline.ground import Ground
 from inlay.search.searcher import Searcher
 from inlay.text import pydocs
 from inlay.text.document import Document
@@ -96,22 +96,22 @@ def test_an_odd_corpus_is_fitted_all_the_same(name: str, tmp_path: Path) -> None
 def test_no_pair_that_is_trained_on_comes_from_a_held_out_document(
     documents: list[Document], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    materials: list[tuple[Pipeline, Any, dict[str, Any]]] = []
-    made = Pipeline._material
+    materials: list[tuple[Ground, Any, dict[str, Any]]] = []
+    made = Ground.material
 
-    def watched(pipeline: Pipeline, positions: Any, **options: Any) -> Any:
-        material = made(pipeline, positions, **options)
-        materials.append((pipeline, material, options))
+    def watched(ground: Ground, positions: Any, **options: Any) -> Any:
+        material = made(ground, positions, **options)
+        materials.append((ground, material, options))
         return material
 
-    monkeypatch.setattr(Pipeline, "_material", watched)
+    monkeypatch.setattr(Ground, "material", watched)
     fit(documents[:60], out=tmp_path / "model", config=SMALL)
-    (pipeline, measured, options), (_, shipped, _) = materials
-    secret = set(pipeline.held.positions)
+    (ground, measured, options), (_, shipped, _) = materials
+    secret = set(ground.held.positions)
     assert len(secret) == 20
     assert not secret & set(measured.documents.tolist())
     assert secret & set(shipped.documents.tolist())  # the model that is shipped learns from all
-    assert set(options["avoid"]) == set(pipeline.held.secret)
+    assert set(options["avoid"]) == set(ground.held.secret)
 
 
 def test_a_chinese_corpus_is_fitted(data: Path, tmp_path: Path) -> None:

@@ -72,9 +72,14 @@ def override(cfg: Config, assignments: Mapping[str, Any], cls: Any = None) -> Co
 
 def load_yaml(cls: type[Config], path: str | Path) -> Config:
     """The config in a YAML file; a key written twice is an InputError too, with its line."""
+    return from_tree(cls, load_tree(path))
+
+
+def load_tree(path: str | Path) -> Any:
+    """The plain tree in a YAML file; an empty one is an empty table, which asks for the defaults."""
     try:
         tree = _yaml(Path(path).read_text(encoding="utf-8-sig"), str(path))
-        return from_tree(cls, {} if tree is None else tree)  # an empty file asks for the defaults
+        return {} if tree is None else tree
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
     except IsADirectoryError:

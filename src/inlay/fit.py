@@ -2,6 +2,7 @@
 
 check → hold out → tokenizer → word vectors → every rung measured → choice with its reasons → fitted again on all
 documents → model folder, search index, report. Each stage is a folder of its own until all is done (see docs/fit.md).
+With a base (`FitConfig.base`) an encoder joins the rungs, and a token table that is fitted to it.
 """
 
 import shutil
@@ -14,12 +15,12 @@ from typing import Any
 
 from inlay.config import to_tree
 from inlay.errors import InputError
-from inlay.files import claim_output, lock
-from inlay.pipeline import FitConfig, Pipeline
+from inlay.files import claim_output, lock, sha256
+from inlay.pipeline import Base, FitConfig, Pipeline, Scratch
 from inlay.stages import Run, clear
 from inlay.text.corpus import Corpus, CorpusConfig, Document
 
-__all__ = ["FitConfig", "Fitted", "fit"]
+__all__ = ["Base", "FitConfig", "Fitted", "Scratch", "fit"]
 
 Source = str | Path | Document | Iterable[str | Document]
 
@@ -67,12 +68,14 @@ def fit(
     # A source that is not there is told before anything is written.
     documents = Corpus(*sources, config=corpus)
     general = Corpus(*background, config=corpus) if background else None
+    base = _sums(config.base) if config.base is not None else {}
     identity = {
         "inlay": __version__,
         "sources": [_name(source) for source in sources],
         "background": [_name(source) for source in background],
         "config": to_tree(config),
         "corpus": to_tree(corpus),
+        "base": base,
     }
     with lock(part):
         try:
@@ -89,6 +92,20 @@ def fit(
         clear(part)
     shutil.rmtree(part, ignore_errors=True)
     return Fitted(folder=out, tree=tree)
+
+
+def _sums(base: Base) -> dict[str, str]:
+    """What of the base a run depends on: its weights, and the labelled pairs; InputError where it cannot be opened."""
+    from inlay.embed.embedder import load
+
+    load(base.folder)
+    if base.pairs is not None:
+        from inlay.text.labelled import read_pairs
+
+        read_pairs(base.pairs)
+    place = Path(base.folder)
+    weights = [place] if place.is_file() else sorted(place.rglob("*.safetensors"))
+    return {file.name: sha256(file) for file in (*weights, *([Path(base.pairs)] if base.pairs else []))}
 
 
 def _name(source: Source) -> str:

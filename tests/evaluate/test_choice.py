@@ -173,10 +173,11 @@ def test_every_method_is_measured_on_the_same_questions(bench: Bench) -> None:
     tokenizer = Tokenizer.from_vocabulary(words)
     table = np.random.default_rng(0).standard_normal((tokenizer.size, 32), np.float32)
     embedder = StaticEmbedder(tokenizer, table)
-    dense, lexical = bench.dense(embedder), bench.lexical_only()
+    member = bench.member("lsa", embedder)
+    dense, lexical = bench.dense(member), bench.lexical_only()
     alone = Fusion(rule=ZSum(weight=0), feedback=Feedback(strength=0))
     nearly = Fusion(rule=ZSum(weight=100), feedback=Feedback(strength=0))
-    by_words, by_vectors = bench.fused(embedder, [alone, nearly])
+    by_words, by_vectors = bench.fused(member, [alone, nearly])
     for kind in ("title", "sentence"):
         assert np.array_equal(by_words[kind].values["ndcg@10"], lexical[kind].values["ndcg@10"])
         assert by_vectors[kind]["ndcg@10"] == pytest.approx(dense[kind]["ndcg@10"], abs=0.05)
@@ -185,9 +186,10 @@ def test_every_method_is_measured_on_the_same_questions(bench: Bench) -> None:
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_the_decision_ships_one_line_of_the_ladder(bench: Bench, lang: str) -> None:
+    bench = Bench(bench.held, lang)
     tokenizer = Tokenizer.from_vocabulary(["key1", "part1"])
     noise = StaticEmbedder(tokenizer, np.random.default_rng(0).standard_normal((tokenizer.size, 4), np.float32))
-    rows, made = choice.decide(bench, noise, "lsa", "because", lang)
+    rows, made = choice.decide(bench, [bench.member("lsa", noise)], ["because"])
     assert rows[0]["name"] == "bm25"
     assert [row["name"] for row in rows if row["shipped"]] == (
         ["bm25"] if made.mode == "lexical" else [rows[-1]["name"]] if lang == "en" else ["bm25 + 0.2 dense"]

@@ -5,13 +5,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from inlay.embed.embedder import Embedder
 from inlay.embed.rungs import DEFAULT, UNTUNED
-from inlay.embed.static import StaticEmbedder
 from inlay.evaluate.heldout import HeldOut, score
 from inlay.evaluate.retrieval import Difference, Scores, paired
 from inlay.search.hybrid import Feedback, Fusion, Mode, Ranker, ReciprocalRank, ZSum
@@ -61,32 +61,65 @@ def default_fusion(lang: str) -> Fusion:
     return Fusion(rule=ZSum(weight=0.75), feedback=Feedback(strength=1))
 
 
+def encoder_fusion(lang: str) -> Fusion:
+    """The fusion that is tried first with a general encoder, or with what was fitted to one: it knows more than the
+    corpus tells, and weighs more; in Chinese as little as any other."""
+    if lang == "zh":
+        return Fusion(rule=ZSum(weight=0.25), feedback=NONE)
+    return Fusion(rule=ZSum(weight=2), feedback=Feedback(strength=1))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Member:
+    """A dense ranking of the documents that are searched, and how it stands beside BM25."""
+
+    name: str
+    """The rung."""
+    label: str
+    """What it is called in the lines of fusions."""
+    index: Index
+    ask: Callable[[Sequence[str]], NDArray[np.float32]]
+    """The vectors (Q, D) of questions."""
+    fusion: Fusion
+    """What is tried first; weaker ones follow."""
+
+    @classmethod
+    def of_vectors(
+        cls, name: str, documents: NDArray[np.float32], answers: dict[str, NDArray[np.float32]], fusion: Fusion
+    ) -> Self:
+        """The ranking by vectors (N, D) of the documents and one (D,) of each question, all made before."""
+
+        def ask(texts: Sequence[str]) -> NDArray[np.float32]:
+            return np.stack([answers[text] for text in texts])
+
+        return cls(name=name, label=name, index=_index(documents), ask=ask, fusion=fusion)
+
+
 class Bench:
     """Held-out questions and the indexes that answer them; one lexical index serves every method."""
 
     def __init__(self, held: HeldOut, lang: str) -> None:
-        self.held = held
+        self.held, self.lang = held, lang
         self.lexical = Lexical.build(held.texts, lang)
 
     def lexical_only(self) -> Result:
         """BM25 alone."""
         return self._measure(lambda texts: self.lexical.scores(self.lexical.queries(texts)))
 
-    def dense(self, embedder: StaticEmbedder) -> Result:
-        """An embedder alone."""
-        index = self._index(embedder)
-        return self._measure(lambda texts: index.scores(embedder.encode(texts)))
+    def member(self, name: str, embedder: Embedder, *, fusion: Fusion | None = None, label: str = "dense") -> Member:
+        """An embedder as a ranking of the documents that are searched."""
+        index = _index(embedder.encode(self.held.texts, prompt="document"))
+        fusion = fusion or default_fusion(self.lang)
+        return Member(name=name, label=label, index=index, ask=partial(_ask, embedder), fusion=fusion)
 
-    def fused(self, embedder: StaticEmbedder, fusions: Sequence[Fusion]) -> list[Result]:
-        """An embedder beside BM25, by each of the fusions."""
-        index = self._index(embedder)
-        rankers = [Ranker(self.lexical, index, fusion) for fusion in fusions]
-        return [self._measure(partial(_fused, embedder, ranker)) for ranker in rankers]
+    def dense(self, member: Member) -> Result:
+        """A ranking alone."""
+        return self._measure(lambda texts: member.index.scores(member.ask(texts)))
 
-    def _index(self, embedder: StaticEmbedder) -> Index:
-        index = Index(embedder.dim)
-        index.add([str(row) for row in range(len(self.held.texts))], embedder.encode(self.held.texts))
-        return index
+    def fused(self, member: Member, fusions: Sequence[Fusion]) -> list[Result]:
+        """A ranking beside BM25, by each of the fusions."""
+        rankers = [Ranker(self.lexical, member.index, fusion) for fusion in fusions]
+        return [self._measure(partial(_fused, member, ranker)) for ranker in rankers]
 
     def _measure(self, scores: Callable[[Sequence[str]], NDArray[np.float32]]) -> Result:
         result: Result = {}
@@ -118,30 +151,62 @@ def choose_dense(results: dict[str, Result]) -> tuple[str, str]:
 
 
 def decide(
-    bench: Bench, embedder: StaticEmbedder, dense: str, why: str, lang: str
+    bench: Bench, members: Sequence[Member], reasons: Sequence[str], *, ship: str | None = None
 ) -> tuple[list[dict[str, Any]], Choice]:
-    """BM25 alone and beside the dense rung, measured: the lines of the ladder, BM25's first, and the choice."""
+    """BM25 alone and beside each member, measured: the lines of the ladder, BM25's first, and the choice.
+
+    The first member is the default. `ship` names the one that is taken whatever is measured.
+    """
     lexical = bench.lexical_only()
-    tried = weaker(default_fusion(lang))
-    *plain, ranks = bench.fused(embedder, [*(replace(fusion, feedback=NONE) for fusion in tried), RRF])
-    mode, chosen, reason = choose_search(lexical, plain, tried)
+    beside = {member.name: bench.fused(member, [replace(member.fusion, feedback=NONE)])[0] for member in members}
+    name, why = choose_member(beside, members[0].name, ship)
+    taken = next(member for member in members if member.name == name)
+    tried = weaker(taken.fusion)
+    *lighter, ranks = bench.fused(taken, [*(replace(fusion, feedback=NONE) for fusion in tried[1:]), RRF])
+    plain = [beside[name], *lighter]
+    mode, chosen, reason = choose_search(lexical, plain, tried, taken.label)
     hybrid, fed = mode == "hybrid", bool(chosen.feedback.strength)
-    rows = [
-        row("bm25", "lexical", "BM25 over analyzed terms", lexical, shipped=not hybrid),
-        row("bm25 rrf dense", "hybrid", f"BM25 and {dense} by reciprocal ranks", ranks),
-    ]
+    rows = [row("bm25", "lexical", "BM25 over analyzed terms", lexical, shipped=not hybrid)]
+    for member in members:
+        if member is not taken:
+            title = f"bm25 + {_share(member.fusion)} {member.label}"
+            rows.append(row(title, "hybrid", f"z-sum with {member.name}", beside[member.name]))
+    rows.append(row(f"bm25 rrf {taken.label}", "hybrid", f"BM25 and {name} by reciprocal ranks", ranks))
     for fusion, result in zip(tried, plain, strict=True):
         shipped = hybrid and not fed and fusion == chosen
-        rows.append(row(f"bm25 + {_share(fusion)} dense", "hybrid", f"z-sum with {dense}", result, shipped=shipped))
-    reasons = [why, reason]
+        title = f"bm25 + {_share(fusion)} {taken.label}"
+        rows.append(row(title, "hybrid", f"z-sum with {name}", result, shipped=shipped))
+    told = [*reasons, *why, reason]
     if hybrid and fed:
-        name, what = f"bm25 + {_share(chosen)} dense + feedback", f"z-sum with {dense}, one pass of feedback"
-        rows.append(row(name, "hybrid", what, bench.fused(embedder, [chosen])[0], shipped=True))
-        reasons.append(
+        title = f"bm25 + {_share(chosen)} {taken.label} + feedback"
+        fed_result = bench.fused(taken, [chosen])[0]
+        rows.append(row(title, "hybrid", f"z-sum with {name}, one pass of feedback", fed_result, shipped=True))
+        told.append(
             "feedback is on by default in this language: it finds further documents on a subject, "
             "which questions about one known document cannot show"
         )
-    return rows, Choice(dense=dense, mode=mode, fusion=chosen, why=tuple(reasons))
+    return rows, Choice(dense=name, mode=mode, fusion=chosen, why=tuple(told))
+
+
+def choose_member(fused: dict[str, Result], default: str, ship: str | None = None) -> tuple[str, list[str]]:
+    """The member to search with, from their fusions with BM25, and why: the default, unless another is better beyond
+    doubt; the one in `ship` where that was asked for."""
+    if ship is not None:
+        return ship, [f"{ship} is shipped because that was asked for; beside BM25 it reaches {mean(fused[ship]):.3f}"]
+    if len(fused) == 1:
+        return default, []
+    if questions(fused[default]) < _FEWEST:
+        return default, [f"{questions(fused[default])} questions are too few to compare; {default} is the default"]
+    best = max(fused, key=lambda name: mean(fused[name]))
+    others = ", ".join(f"{name} {mean(found):.3f}" for name, found in fused.items() if name != default)
+    if best != default:
+        gain = difference(fused[best], fused[default])
+        if gain.mean > 0 and gain.p < _CERTAIN / (len(fused) - 1):
+            return best, [f"BM25 + {best} beats BM25 + {default} by {gain.mean:.3f} [{gain.low:.3f}, {gain.high:.3f}]"]
+    return default, [
+        f"BM25 + {default} ({mean(fused[default]):.3f}) did best on other corpora, and beside BM25 no other is "
+        f"certainly better ({others})"
+    ]
 
 
 def weaker(fusion: Fusion) -> list[Fusion]:
@@ -150,7 +215,9 @@ def weaker(fusion: Fusion) -> list[Fusion]:
     return [replace(fusion, rule=ZSum(weight=fusion.rule.weight / part)) for part in (1, 2, 4)]
 
 
-def choose_search(lexical: Result, fused: Sequence[Result], fusions: Sequence[Fusion]) -> tuple[Mode, Fusion, str]:
+def choose_search(
+    lexical: Result, fused: Sequence[Result], fusions: Sequence[Fusion], label: str = "dense"
+) -> tuple[Mode, Fusion, str]:
     """The strongest fusion under which neither kind of question drops below BM25; BM25 alone where each would.
 
     `fused` are measured without feedback: a question about a known document undervalues it, so that it is a fixed
@@ -164,7 +231,7 @@ def choose_search(lexical: Result, fused: Sequence[Result], fusions: Sequence[Fu
             return (
                 "hybrid",
                 fusion,
-                f"BM25 + {_share(fusion)} × dense drops on no kind of question against BM25 ({gains})",
+                f"BM25 + {_share(fusion)} × {label} drops on no kind of question against BM25 ({gains})",
             )
     return "lexical", fusions[0], "every fusion drops against BM25 on some kind of question, so BM25 alone answers"
 
@@ -214,5 +281,15 @@ def _pooled(result: Result) -> Scores:
     return Scores(queries=[str(at) for at in range(len(values))], values={_METRIC: values})
 
 
-def _fused(embedder: StaticEmbedder, ranker: Ranker, texts: Sequence[str]) -> NDArray[np.float32]:
-    return ranker.scores(texts, embedder.encode(texts))
+def _fused(member: Member, ranker: Ranker, texts: Sequence[str]) -> NDArray[np.float32]:
+    return ranker.scores(texts, member.ask(texts))
+
+
+def _ask(embedder: Embedder, texts: Sequence[str]) -> NDArray[np.float32]:
+    return embedder.encode(texts, prompt="query")
+
+
+def _index(vectors: NDArray[np.float32]) -> Index:
+    index = Index(vectors.shape[1])
+    index.add([str(row) for row in range(len(vectors))], vectors)
+    return index

@@ -1,0 +1,157 @@
+"""Rungs of a base encoder: as it is, and a token table fitted to its vectors of the documents."""
+
+# N documents searched, Q questions, V tokens, D dimensions
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inlay.embed.embedder import Embedder, load
+from inlay.embed.fitted import fit_table, side_by_side
+from inlay.embed.static import StaticEmbedder
+from inlay.evaluate.choice import Bench, Member, encoder_fusion
+from inlay.files import read_json, write_json
+from inlay.live import Live, say
+from inlay.pipeline.config import FitConfig
+from inlay.pipeline.ground import Ground
+from inlay.pipeline.measured import TABLE, Measured, note, rung_table
+from inlay.stages import Run
+
+Array = NDArray[np.float32]
+
+BASE, FITTED = "base", "fitted"
+_ENCODED_A_SECOND = 50
+"""Documents that an encoder reads, as the cost model has it; machines differ, results must not."""
+_FEWEST = 1_000
+"""Documents that are searched for the answers, however little time there is."""
+_BLOCK = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuned:
+    """The encoder to go on with, and what tuning measured, where it was asked for."""
+
+    folder: Path
+    rows: tuple[dict[str, Any], ...] = ()
+    why: tuple[str, ...] = ()
+
+
+def searched(config: FitConfig) -> int:
+    """Documents that held-out questions are asked among: fewer where an encoder must read them all."""
+    most = 10_000
+    return most if config.base is None else min(most, max(_FEWEST, int(config.seconds(0.5) * _ENCODED_A_SECOND)))
+
+
+def shipped(config: FitConfig) -> str | None:
+    """The rung that must be shipped, where that was said."""
+    return {"base": BASE, "table": FITTED, "auto": None}[config.base.ship] if config.base else None
+
+
+def tuned(run: Run, ground: Ground) -> Tuned:
+    """The encoder to go on with: the one that was given, or that one tuned to the text, where a gate lets it pass."""
+    config = ground.config.base
+    assert config is not None
+    if config.tune is None:
+        return Tuned(folder=Path(config.folder))
+    from inlay.adapt.adapt import adapt
+    from inlay.text.labelled import read_pairs
+
+    given = read_pairs(config.pairs) if config.pairs is not None else ()
+    report = adapt(
+        config.folder,
+        ground.distinct,
+        ground.held,
+        ground.lang,
+        config.tune,
+        run.folder / "adapt",
+        seed=ground.config.seed,
+        given=given,
+    )
+    run.costs.extend(report.stages)
+    return Tuned(folder=report.model, rows=report.rows, why=report.why)
+
+
+def measure(run: Run, ground: Ground, bench: Bench, found: Measured, folder: Path) -> list[Member]:
+    """The base encoder and the table that is fitted to it, both measured; the encoder first, which is the default."""
+    vectors = run.stage("base vectors", lambda part: _encode(ground, folder, part))
+    fusion = encoder_fusion(ground.lang)
+    encoder = Member.of_vectors(BASE, np.load(vectors / "documents.npy"), _answers(ground, vectors), fusion)
+    found.add(
+        BASE,
+        f"the base encoder as it is, {read_json(vectors / 'about.json')['name']}",
+        run.stage(f"rung {BASE}", lambda part: note(bench, encoder, [], part)),
+        run,
+    )
+
+    def fit(part: Path) -> None:
+        table = _table(ground, ground.held.texts, np.load(vectors / "documents.npy"), rung_table(run, "lsa-grams"))
+        np.save(part / TABLE, table, allow_pickle=False)
+        note(bench, _static(ground, bench, table), [], part)
+
+    what = "a token table fitted to the vectors of base and LSA, no encoder at search"
+    found.add(FITTED, what, run.stage(f"rung {FITTED}", fit), run)
+    return [encoder, _static(ground, bench, rung_table(run, FITTED))]
+
+
+def fitted_to_all(ground: Ground, folder: Path) -> StaticEmbedder:
+    """The table again, now fitted to whole documents, the held-out ones too."""
+    config = ground.config
+    most = max(_FEWEST, int(config.seconds(0.5) * _ENCODED_A_SECOND))
+    positions: Sequence[int] = range(len(ground.distinct))
+    if len(positions) > most:
+        say(f"note: the table is fitted to {most:,} of {len(positions):,} documents; more --minutes take more")
+        rng = np.random.default_rng([config.seed, 6])
+        positions = sorted(rng.choice(len(positions), most, replace=False).tolist())
+    texts = [ground.distinct[at].full for at in positions]
+    vectors = _read(load(folder), texts, "document", "read documents")
+    lsa = ground.material(range(len(ground.distinct))).lsa_grams
+    return StaticEmbedder(ground.tokenizer, _table(ground, texts, vectors, lsa))
+
+
+def _encode(ground: Ground, folder: Path, part: Path) -> None:
+    """The vectors of what is searched and of what is asked."""
+    embedder = load(folder)
+    np.save(part / "documents.npy", _read(embedder, ground.held.texts, "document", "read documents"))
+    for kind, queries in ground.held.queries.items():
+        np.save(part / f"{kind}.npy", _read(embedder, queries, "query", f"read {kind}s"))
+    assert ground.config.base is not None
+    write_json(part / "about.json", {"name": Path(ground.config.base.folder).resolve().name, "dim": embedder.dim})
+
+
+def _read(embedder: Embedder, texts: Sequence[str], prompt: str, label: str) -> Array:
+    vectors = np.zeros((len(texts), embedder.dim), np.float32)
+    # Texts of one length stand together, so that a block is done in few steps.
+    order = sorted(range(len(texts)), key=lambda at: len(texts[at]))
+    with Live(label, len(texts), "texts") as live:
+        for start in range(0, len(texts), _BLOCK):
+            block = order[start : start + _BLOCK]
+            vectors[block] = embedder.encode([texts[at] for at in block], prompt=prompt)
+            live.advance(len(block))
+    return vectors
+
+
+def _answers(ground: Ground, vectors: Path) -> dict[str, Array]:
+    """The vector of each question."""
+    return {
+        query: vector
+        for kind, queries in ground.held.queries.items()
+        for query, vector in zip(queries, np.load(vectors / f"{kind}.npy"), strict=True)
+    }
+
+
+def _table(ground: Ground, texts: Sequence[str], vectors: Array, lsa: Array) -> Array:
+    """(V, D) fitted to the encoder's and LSA's vectors of the texts, side by side."""
+    assert ground.config.base is not None
+    counts = ground.counted(texts)
+    targets = side_by_side(vectors, np.asarray(counts @ lsa, np.float32))
+    return np.ascontiguousarray(fit_table(counts, targets, features=ground.features, ridge=ground.config.base.ridge))
+
+
+def _static(ground: Ground, bench: Bench, table: Array) -> Member:
+    return bench.member(
+        FITTED, StaticEmbedder(ground.tokenizer, table), fusion=encoder_fusion(ground.lang), label=FITTED
+    )
