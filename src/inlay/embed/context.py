@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from inlay.batch import Batch
 from inlay.embed import units
-from inlay.embed.backend import Array, Backend, Name, open_backend
+from inlay.embed.backend import Array, Backend, Name
 from inlay.embed.dense import Dense
 from inlay.embed.embedder import EncodeReport, prompt_of, total
 from inlay.embed.layers import At, Layer, needed
@@ -82,6 +82,8 @@ class ContextEmbedder:
         if self.config.dim is not None and self.config.dim > size:
             raise InputError(f"dim={self.config.dim} must lie between 1 and {size}, the model's own")
         self._full = size
+        self.source: Path | None = None
+        """The folder that the weights were read from, where they were."""
 
     @property
     def dim(self) -> int:
@@ -91,7 +93,7 @@ class ContextEmbedder:
     @property
     def max_length(self) -> int:
         """Tokens of a text that are read at a time, special ones included."""
-        known = [n for n in (self.config.max_length, self.tokenizer.max_length, self.backend.most_tokens) if n]
+        known = [n for n in (self.config.max_length or self.tokenizer.max_length, self.backend.most_tokens) if n]
         return min(known, default=_UNLIMITED)
 
     def __repr__(self) -> str:
@@ -318,8 +320,11 @@ class ContextEmbedder:
 
     @classmethod
     def load(cls, folder: str | Path, *, backend: Name = "auto", device: str | None = None) -> Self:
-        """Open a folder of an encoder: of sentence-transformers, of transformers, or one that inlay wrote."""
-        from inlay.convert.folder import transformer_folder
+        """Open a folder of an encoder, or a name on the hub: of sentence-transformers, transformers, or inlay's own.
 
-        found = open_backend(folder, backend, device=device)
-        return cls(Tokenizer.load(transformer_folder(Path(folder))), found)
+        Raises InputError for what `inlay.embed.folder.read_folder` refuses, and for what does not fit together.
+        """
+        from inlay.embed.folder import open_encoder
+
+        made = open_encoder(folder, backend=backend, device=device)
+        return cls(made.tokenizer, made.backend, made.config, made.dense)

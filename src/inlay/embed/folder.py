@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from inlay.config import from_tree
 from inlay.convert.folder import MOST_BYTES, member
 from inlay.convert.hub import locate
 from inlay.embed.backend import Backend, Name, open_backend
@@ -23,27 +22,18 @@ from inlay.embed.folder_modules import (
     read_prompts,
     read_reading,
 )
-from inlay.embed.layers import Layer, width
-from inlay.embed.long import Long
+from inlay.embed.folder_save import save_embedder as save_embedder
+from inlay.embed.layers import width
 from inlay.errors import InputError
 from inlay.files import CHECKSUMS, read_json, verify_checksums
 
 if TYPE_CHECKING:
     from inlay.tokenize.tokenizer import Tokenizer
 
-ABOUT = "inlay.json"
 Layout = Literal["sentence-transformers", "transformers", "model2vec"]
 _STATIC = ("model2vec", "static")
 """What the config.json of a static model calls it."""
 _RUN = "model"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Beyond:
-    """What of an embedder no other library has a place for: it stands in inlay.json, under `embed`."""
-
-    layer: Layer | None = None
-    long: Long | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +71,7 @@ def read_folder(folder: str | Path) -> Parts:
         if not (place / CONFIG).is_file():
             raise InputError(f"{place} is no model folder (it has no modules.json); `inlay fit` makes one")
         named = _model_type(place)
-        parts = Parts(
+        return Parts(
             place=place,
             kind="static" if named in _STATIC else "encoder",
             layout="model2vec" if named == "model2vec" else "transformers",
@@ -89,7 +79,6 @@ def read_folder(folder: str | Path) -> Parts:
             config=EmbedConfig(),
             snapshot=snapshot,
         )
-        return _beyond(parts)
     if modules[0].kind == "StaticEmbedding":
         return Parts(
             place=place,
@@ -99,7 +88,7 @@ def read_folder(folder: str | Path) -> Parts:
             config=_prompted(EmbedConfig(normalize=any(one.kind == "Normalize" for one in modules)), place),
             snapshot=snapshot,
         )
-    return _beyond(_encoder(place, modules, snapshot))
+    return _encoder(place, modules, snapshot)
 
 
 def open_encoder(folder: str | Path | Parts, *, backend: Name = "auto", device: str | None = None) -> ContextEmbedder:
@@ -111,10 +100,13 @@ def open_encoder(folder: str | Path | Parts, *, backend: Name = "auto", device: 
     parts = folder if isinstance(folder, Parts) else read_folder(folder)
     if parts.kind == "static":
         raise InputError(f"{parts.place}: is a static model, which has no encoder; open it with inlay.load")
-    verify(parts)
+    if parts.inner != parts.place:  # else the backend looks at every file that is listed there
+        verify(parts)
     opened = open_backend(parts.inner, backend, device=device)
     check_rows(parts, opened)
-    return ContextEmbedder(tokenizer_of(parts), opened, parts.config, parts.dense)
+    made = ContextEmbedder(tokenizer_of(parts), opened, parts.config, parts.dense)
+    made.source = parts.inner
+    return made
 
 
 def verify(parts: Parts) -> None:
@@ -193,6 +185,7 @@ def _encoder(place: Path, modules: list[Module], snapshot: bool) -> Parts:
         normalize=normalize,
         max_length=reading.max_length,
         pool_prompt=pooling.include_prompt,
+        layer=pooling.layer,
     )
     return Parts(
         place=place,
@@ -212,21 +205,4 @@ def _prompted(config: EmbedConfig, place: Path, size: int | None = None) -> Embe
     said = read_prompts(place)
     if said.dim is not None and size is not None and said.dim > size:
         raise InputError(f"{place}: truncate_dim={said.dim}, but a vector has {size} numbers; take it out")
-    return replace(config, prompts=dict(said.texts), default_prompt=said.default, dim=said.dim)
-
-
-def _beyond(parts: Parts) -> Parts:
-    """The same, with what inlay.json tells beyond the files that other libraries read."""
-    file = parts.place / ABOUT
-    if not file.is_file():
-        return parts
-    about = read_json(member(parts.place, ABOUT), most=MOST_BYTES)
-    tree = about.get("embed") if isinstance(about, dict) else None
-    if tree is None:
-        return parts
-    try:
-        said = from_tree(Beyond, tree, "embed")
-    except InputError as error:
-        raise InputError(f"{file}: {error}") from None
-    config = replace(parts.config, layer=said.layer or parts.config.layer, long=said.long or parts.config.long)
-    return replace(parts, config=config)
+    return replace(config, prompts=dict(said.texts), default_prompt=said.default, dim=said.dim, long=said.long)

@@ -14,8 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inlay.config import from_tree
 from inlay.convert.folder import MOST_BYTES, member, weight_file
 from inlay.embed.dense import Activation, Dense
+from inlay.embed.layers import At, Layer
+from inlay.embed.long import Long, Truncate
 from inlay.embed.pool import CLS, Last, Max, Mean, MeanSqrt, Pool, Weighted
 from inlay.errors import InputError
 from inlay.files import contained, read_json
@@ -27,6 +30,8 @@ LENGTHS = "sentence_bert_config.json"
 CONFIG = "config.json"
 READ = ("Transformer", "StaticEmbedding", "Pooling", "Dense", "Normalize", "Dropout")
 """The modules that are read; Dropout does nothing when a model is used."""
+OWN_POOLING = "inlay.Pooling"
+"""A Pooling over other layers than the last: only inlay reads it, and everyone else refuses it rather than guess."""
 
 # In the order in which sentence-transformers puts them side by side.
 POOLS: dict[str, Pool] = {
@@ -79,6 +84,7 @@ class Pooling:
     """Numbers of a row that it expects."""
     pools: tuple[Pool, ...]
     include_prompt: bool = True
+    layer: Layer = At(layer=-1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,6 +103,8 @@ class Prompts:
     default: str | None = None
     dim: int | None = None
     """The first so many dimensions are kept; None: all."""
+    long: Long = Truncate()
+    """inlay's own: what becomes of a text that does not fit."""
 
 
 def read_modules(folder: Path) -> list[Module]:
@@ -119,7 +127,7 @@ def _module(folder: Path, place: Path, tree: dict[str, Any]) -> Module:
         raise InputError(f"{place}: a module must have a type and a path, in text; it has {short(tree)}")
     home, _, name = kind.rpartition(".")
     # A class of the same name that came with the model may do anything.
-    if home.partition(".")[0] != "sentence_transformers" or name not in READ:
+    if kind != OWN_POOLING and (home.partition(".")[0] != "sentence_transformers" or name not in READ):
         raise InputError(
             f"{place}: names the module {kind[:120]!r}, which is not read; those are {', '.join(READ)} "
             "of sentence_transformers"
@@ -147,8 +155,10 @@ def read_pooling(folder: Path) -> Pooling:
     include = tree.pop("include_prompt", True)
     if type(include) is not bool:
         raise InputError(f"{place}: include_prompt is {short(include)}, and must be true or false")
+    own = _own({"layer": tree.pop("layer")} if "layer" in tree else {}, place)
     _refuse(place, tree)
-    return Pooling(dim=dim, pools=tuple(POOLS[mode] for mode in modes), include_prompt=include)
+    pools = tuple(POOLS[mode] for mode in modes)
+    return Pooling(dim=dim, pools=pools, include_prompt=include, layer=own.layer)
 
 
 def read_normalize(folder: Path) -> None:
@@ -212,7 +222,7 @@ def read_prompts(folder: Path) -> Prompts:
     dim = tree.get("truncate_dim")
     if dim is not None and (type(dim) is not int or dim < 1):
         raise InputError(f"{place}: truncate_dim is {short(dim)}, and must be a whole number of dimensions, or null")
-    return Prompts(texts=texts, default=default, dim=dim)
+    return Prompts(texts=texts, default=default, dim=dim, long=_own(tree.get("inlay") or {}, place).long)
 
 
 def read_dense(folder: Path) -> Dense:
@@ -256,6 +266,21 @@ def read_arrays(path: Path) -> dict[str, NDArray[np.float32]]:
             raw = (raw.astype(np.uint32) << 16).view(np.float32)
         found[name] = np.ascontiguousarray(raw, np.float32).reshape(entry.shape)
     return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Own:
+    """What inlay says in the files of others."""
+
+    layer: Layer = At(layer=-1)
+    long: Long = Truncate()
+
+
+def _own(tree: Any, place: Path) -> Own:
+    try:
+        return from_tree(Own, tree)
+    except InputError as error:
+        raise InputError(f"{place}: {error}") from None
 
 
 def _settings(folder: Path) -> tuple[Path, dict[str, Any]]:
