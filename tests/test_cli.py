@@ -58,8 +58,8 @@ def test_every_example_is_a_command_that_parses(path: list[str], capsys: Capture
         words = words[words.index("inlay") + 1 :]
         command: Any = typer.main.get_command(cli.app)
         while hasattr(command, "commands"):
-            named = "retrieval" if command.name == "evaluate" and words[0] not in command.commands else words.pop(0)
-            command = command.commands[named]
+            words = cli.evaluating(words, list(command.commands)) if command.name == "evaluate" else words
+            command = command.commands[words.pop(0)]
         command.make_context(command.name, words)  # raises a usage error for an unknown or a missing option
 
 

@@ -8,7 +8,7 @@ import inspect
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -23,14 +23,17 @@ from inlay.commands import (
     convert,
     data,
     distill,
+    embed,
     evaluate,
     extend,
     fit,
     generate,
+    info,
     language,
     model,
     pretrain,
     runs,
+    sentences,
     shards,
     tokenizer,
     vectors,
@@ -52,14 +55,19 @@ VERBS: Verbs = {
     "fit": fit.fit,
     "adapt": adapt.adapt,
     "search": model.search,
-    "embed": model.embed,
-    "evaluate": {"retrieval": evaluate.retrieval, "vectors": evaluate.vectors, "lm": language.lm},
+    "embed": embed.embed,
+    "evaluate": {
+        "sentences": sentences.sentences,
+        "retrieval": evaluate.retrieval,
+        "vectors": evaluate.vectors,
+        "lm": language.lm,
+    },
     "generate": generate.generate,
     "pretrain": pretrain.pretrain,
     "distill": distill.distill,
     "runs": runs.runs,
     "shards": shards.shards,
-    "info": model.info,
+    "info": info.info,
     "verify": verify.verify,
     "show": architecture.show,
     "convert": convert.convert,
@@ -202,22 +210,30 @@ def _group(context: typer.Context) -> None:
 
 
 class _Evaluate(typer.core.TyperGroup):
-    """`inlay evaluate DIR` is `inlay evaluate retrieval DIR`: what is no verb is the model to measure."""
+    """What is no verb after `inlay evaluate` is the model to measure: `--on` asks for retrieval, else it is a suite."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        known = not args or args[0] in (*self.commands, *ctx.help_option_names)
-        return super().parse_args(ctx, args if known else ["retrieval", *args])
+        return super().parse_args(ctx, evaluating(args, [*self.commands, *ctx.help_option_names]))
+
+
+def evaluating(words: list[str], known: Sequence[str]) -> list[str]:
+    """The words after `inlay evaluate` with a verb before them, if there was none."""
+    if not words or words[0] in known:
+        return words
+    options = {word.partition("=")[0] for word in words}
+    searched = "--on" in options and not options & {"--suite", "--task", "--train", "--data"}
+    return ["retrieval" if searched else "sentences", *words]
 
 
 _CLASSES: dict[str, type[typer.core.TyperGroup]] = {"evaluate": _Evaluate}
 _GROUPS = {
     "evaluate": """Measure models, word vectors and language models.
 
-    Without a verb, the model in a folder is measured on judged queries; a folder that is named like a verb is given
-    as ./vectors.
+    Without a verb, `inlay evaluate DIR` measures the embedder on a suite (sentences), and with --on FOLDER its search
+    on judged queries (retrieval); a folder that is named like a verb is given as ./vectors.
 
     Examples:
-    inlay evaluate model --on cranfield
+    inlay evaluate model --suite small
     inlay evaluate vectors vectors.safetensors --on google-analogies --on wordsim-en
     """,
     "tokenizer": """Train tokenizers and try them.

@@ -20,6 +20,7 @@ class Encoder:
 
     def __init__(self, embedder: Embedder, on_progress: Callable[[int], None] | None = None) -> None:
         self.embedder, self._on_progress = embedder, on_progress
+        self._tells_apart = any((getattr(getattr(embedder, "config", None), "prompts", None) or {}).values())
         self._row: dict[tuple[Role | None, str], int] = {}
         self._matrix = np.zeros((0, embedder.dim), np.float32)
         self.tokens = self.dropped = 0
@@ -34,6 +35,7 @@ class Encoder:
 
         Raises InputError for a vector that is not finite.
         """
+        role = role if self._tells_apart else None  # else a text would be encoded once for each role
         new = list(dict.fromkeys(text for text in texts if (role, text) not in self._row))
         found = [self._encode(new[start : start + _BLOCK], role) for start in range(0, len(new), _BLOCK)]
         if found:

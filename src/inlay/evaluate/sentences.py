@@ -60,6 +60,6 @@ def texts_of(data: Judged) -> int:
         case Halves():
             return len(data.train.texts) + len(data.test.texts)
         case Candidates():
-            return len(data.queries) + sum(map(len, data.texts))
+            return len(data.queries) + len({text for texts in data.texts for text in texts})
         case Beir():
             return len(data.queries) + len(data.corpus)
