@@ -8,7 +8,7 @@ from inlay.errors import InputError, did_you_mean
 from inlay.text.pairs import KINDS, Kind
 from inlay.tokenize.extend import Extend
 
-_FLOPS = 2e10
+_FLOPS = 4e10
 """Floating-point operations a second, as the cost model has it; machines differ, results must not."""
 _MEAN_LENGTH = 0.5
 """Of the longest text that is read, as the cost model has it."""
