@@ -30,7 +30,7 @@ def card(tree: Tree) -> str:
     """README.md for the tree of an `inlay.json`: YAML front matter, then Markdown; what the tree lacks is left out."""
     sections = [
         _front(tree),
-        "# Static text embeddings, fitted with inlay",
+        f"# {'Text embeddings of an encoder' if _encoder(tree) else 'Static text embeddings'}, fitted with inlay",
         _intro(tree),
         _USE,
         _results(tree),
@@ -74,16 +74,27 @@ def _front(tree: Tree) -> str:
         **({"language": [language]} if _CODE.fullmatch(language) else {}),
         "library_name": "sentence-transformers",
         "pipeline_tag": "sentence-similarity",
-        "tags": _TAGS,
+        "tags": [tag for tag in _TAGS if tag != "static-embeddings" or not _encoder(tree)],
     }
     return f"---\n{yaml.safe_dump(front, sort_keys=False)}---"
 
 
+_MADE = {
+    "": "A text's vector is the mean of its tokens' vectors, which were learned from one collection of texts alone.",
+    "base": "A text's vector is made by a general encoder, which stands here with the search index of the texts.",
+    "fitted": "A text's vector is the mean of its tokens' vectors, which were fitted to what a general encoder made of "
+    "one collection of texts.",
+    "encoder": "A text's vector is made by a small Transformer that has learned from one collection of texts alone.",
+}
+
+
+def _encoder(tree: Tree) -> bool:
+    return part(tree, "model").get("kind") == "encoder"
+
+
 def _intro(tree: Tree) -> str:
     model, choice = part(tree, "model"), part(tree, "choice")
-    told = [
-        "A text's vector is the mean of its tokens' vectors, which were learned from one collection of texts alone."
-    ]
+    told = [_MADE.get(text(choice.get("dense")), _MADE[""])]
     numbers = [
         f"{count(model[key])} {name}"
         for key, name in (("dim", "dimensions"), ("tokens", "tokens"))
@@ -148,9 +159,12 @@ def _data(tree: Tree) -> str:
 
 
 def _limits(tree: Tree) -> str:
-    limits = [
+    static = [
         "It knows the words of its own texts. A text of other words only has the vector zero.",
         "The order of words does not count: “dog bites man” and “man bites dog” have one vector.",
+    ]
+    limits = [
+        *([] if _encoder(tree) else static),
         "It was made for search within texts like its own. On other subjects or languages a general model does better.",
         "What is biased in the texts is biased in the vectors.",
     ]

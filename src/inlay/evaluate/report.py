@@ -35,6 +35,11 @@ _MODES = {
     "dense": ("Vectors", "alone, without BM25"),
     "lexical": ("BM25", "words alone, without vectors"),
 }
+_VECTORS = {
+    "base": "vectors of the base encoder",
+    "fitted": "vectors of a token table fitted to the base encoder",
+    "encoder": "vectors of a Transformer that learned from it alone",
+}
 
 
 def html(tree: Tree) -> str:
@@ -128,7 +133,7 @@ def _choice(tree: Tree) -> str:
     return "\n".join(
         piece
         for piece in (
-            _lead(mode, reached, before),
+            _lead(tree, mode, reached, before),
             f'<dl class="figures">{shown}</dl>' if shown else "",
             f'<ul class="why">{why}</ul>' if why else "",
             _facts(facts),
@@ -137,10 +142,11 @@ def _choice(tree: Tree) -> str:
     )
 
 
-def _lead(mode: str, reached: float | None, before: float | None) -> str:
+def _lead(tree: Tree, mode: str, reached: float | None, before: float | None) -> str:
+    vectors = _VECTORS.get(text(part(tree, "choice").get("dense")), "vectors learned from it")
     sentences = {
-        "hybrid": "Searches of this text rank by its words and by vectors learned from it, together.",
-        "dense": "Searches of this text rank by vectors learned from it.",
+        "hybrid": f"Searches of this text rank by its words and by {vectors}, together.",
+        "dense": f"Searches of this text rank by {vectors}.",
         "lexical": "Searches of this text rank by its words, with BM25; adding vectors did not better them.",
     }
     told = [sentences[mode]] if mode in sentences else []

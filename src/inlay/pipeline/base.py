@@ -119,7 +119,13 @@ def _encode(ground: Ground, folder: Path, part: Path) -> None:
     for kind, queries in ground.held.queries.items():
         np.save(part / f"{kind}.npy", _read(embedder, queries, "query", f"read {kind}s"))
     assert ground.config.base is not None
-    write_json(part / "about.json", {"name": Path(ground.config.base.folder).resolve().name, "dim": embedder.dim})
+    write_json(part / "about.json", {"name": _name(Path(ground.config.base.folder)), "dim": embedder.dim})
+
+
+def _name(folder: Path) -> str:
+    """The folder's own name, and the one above it where that says nothing."""
+    folder = folder.resolve()
+    return f"{folder.parent.name}/{folder.name}" if folder.name in ("model", "snapshot", "final") else folder.name
 
 
 def _read(embedder: Embedder, texts: Sequence[str], prompt: str, label: str) -> Array:

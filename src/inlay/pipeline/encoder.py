@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from inlay.embed.context import ContextEmbedder
 from inlay.embed.embedder import load
+from inlay.embed.folder_save import save_embedder
 from inlay.evaluate.choice import Bench, Member
 from inlay.pipeline.config import FitConfig, Scratch
 from inlay.pipeline.ground import Ground
@@ -42,7 +43,7 @@ def measure(run: Run, ground: Ground, bench: Bench, found: Measured, dense: str)
         return None
 
     def make(part: Path) -> None:
-        _train(run, ground, scratch, rung_table(run, dense)).save(part / _MODEL)
+        save_embedder(_train(run, ground, scratch, rung_table(run, dense)), part / _MODEL)
         note(bench, _member(ground, bench, part), [], part)
 
     made = run.stage(f"rung {ENCODER}", make)

@@ -47,6 +47,7 @@ class Pipeline:
             "choice": choice.tree(),
             "losses": found.losses,
             "stages": run.costs,
+            **ship.said(model),
             **read_json(index / "shown.json"),
         }
         ship.assemble(model, index, tree, out)

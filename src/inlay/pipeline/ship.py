@@ -10,19 +10,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inlay.embed.context import ContextEmbedder
 from inlay.embed.embedder import Embedder, load
+from inlay.embed.folder_save import ABOUT, save_embedder
 from inlay.embed.rungs import rung
 from inlay.embed.static import StaticEmbedder
 from inlay.evaluate.card import card
 from inlay.evaluate.choice import Choice
 from inlay.evaluate.report import html
-from inlay.files import atomic_folder, write_checksums, write_json, write_text
+from inlay.files import CHECKSUMS, atomic_folder, read_json, write_checksums, write_json, write_text
 from inlay.pipeline import base
 from inlay.pipeline.ground import Ground
 from inlay.search.searcher import Searcher
 from inlay.stages import COST
 from inlay.text.document import Document
 
+CARD = "README.md"
 _MAP = 1_000
 _SHOWN = 5
 
@@ -33,9 +36,9 @@ def model(ground: Ground, dense: str, encoder: Path | None, part: Path) -> None:
         assert encoder is not None
         base.fitted_to_all(ground, encoder).save(part)
     elif encoder is not None:
-        from inlay.embed.folder import save_embedder
-
-        save_embedder(load(encoder), part)
+        embedder = load(encoder)
+        assert isinstance(embedder, ContextEmbedder | StaticEmbedder), "there is no other kind"
+        save_embedder(embedder, part)
     else:
         table, _ = rung(dense).build(ground.material(range(len(ground.distinct))))
         StaticEmbedder(ground.tokenizer, np.ascontiguousarray(table)).save(part)
@@ -56,15 +59,21 @@ def index(folder: Path, ground: Ground, documents: list[Document], choice: Choic
     write_json(part / "shown.json", {**shown, "model": _about(folder, embedder)})
 
 
+def said(model: Path) -> dict[str, Any]:
+    """What the folder of an encoder says of itself beside its settings: where it is from, and how its rows are read."""
+    about = read_json(model / ABOUT) if (model / ABOUT).is_file() else {}
+    return {key: about[key] for key in ("source", "embed") if key in about}
+
+
 def assemble(model: Path, index: Path, tree: dict[str, Any], out: Path) -> None:
     """The folder of the finished model, whole or not at all."""
     with atomic_folder(out) as part:
-        skip = shutil.ignore_patterns(COST, "checksums.json")
+        skip = shutil.ignore_patterns(COST, CHECKSUMS, CARD)
         shutil.copytree(model, part, dirs_exist_ok=True, ignore=skip)
-        write_json(part / "inlay.json", tree)
+        write_json(part / ABOUT, tree)
         write_checksums(part)
         shutil.copytree(index / "search", part / "search")
-        write_text(part / "README.md", card(tree))
+        write_text(part / CARD, card(tree))
         write_text(part / "report.html", html(tree))
 
 
