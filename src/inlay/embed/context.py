@@ -65,6 +65,14 @@ class EmbedConfig:
                 raise InputError(f"{name}={least} must be at least 1")
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Bare:
+    """What a text without a token of its own has: its vector, and whether the encoder saw anything of it."""
+
+    vector: Array
+    read: bool
+
+
 class ContextEmbedder:
     """A tokenizer, an encoder behind a backend, and how its rows are read. `encode` changes nothing in it."""
 
@@ -151,10 +159,11 @@ class ContextEmbedder:
         reader = self.reader(prompt)
         running = self.running(threads=threads, exact=exact)
         vectors = np.empty((len(texts), width), np.float32)
-        reports = []
+        reports: list[EncodeReport] = []
+        bare: _Bare | None = None
         for start, block in blocks(texts, batch_size):
             content = self.content(reader, block, on_drop, start)
-            found, read = self._encode(reader, running, content)
+            found, read, bare = self._encode(reader, running, content, bare)
             vectors[start : start + len(block)] = self.cut(found, width)
             reports.append(self.told(content, read))
         return (vectors, total(reports)) if report else vectors
@@ -281,15 +290,20 @@ class ContextEmbedder:
             shortened=int((content.dropped > 0).sum()),
         )
 
-    def _encode(self, reader: Reader, running: Running, content: Content) -> tuple[Array, NDArray[np.bool_]]:
-        """The finished vectors (B, all dimensions) of a block, and of which texts the encoder saw anything (B,)."""
+    def _encode(
+        self, reader: Reader, running: Running, content: Content, known: _Bare | None
+    ) -> tuple[Array, NDArray[np.bool_], _Bare | None]:
+        """The finished vectors (B, all dimensions) of a block, of which texts the encoder saw anything (B,), and `_Bare`.
+
+        All texts without a token of their own have one vector, `known` once it is made: a million cost what one does.
+        """
         n_texts, long = len(content.lengths), self.config.long
         bare = reader.bare(content)
-        # All texts without a token of their own have one vector: a million of them cost what one does.
+        asked = ~bare if known else ~bare | (np.cumsum(bare) == 1)
         found = self.pieces(reader, content)
-        found = found.of((~bare | (np.cumsum(bare) == 1))[found.texts])
+        found = found.of(asked[found.texts])
+        found = found.of(reader.batch(content, found).lengths > 0)
         batch = reader.batch(content, found)
-        found, batch = found.of(batch.lengths > 0), reader.batch(content, found.of(batch.lengths > 0))
         alone = isinstance(long, Windows)
         runs = self._runs(reader, content, found, batch, alone=alone)
         n_groups = len(found) if alone else n_texts
@@ -302,8 +316,10 @@ class ContextEmbedder:
         elif not read.all():
             vectors[~read] = 0  # a dense layer makes something even of nothing
         if bare.any():
-            vectors[bare], read[bare] = vectors[bare][:1], read[bare][:1]
-        return vectors, read
+            first = int(bare.argmax())
+            known = known or _Bare(vector=vectors[first].copy(), read=bool(read[first]))
+            vectors[bare], read[bare] = known.vector, known.read
+        return vectors, read, known
 
     def _runs(self, reader: Reader, content: Content, found: Pieces, batch: Batch, *, alone: bool) -> Runs:
         """The rows of each piece that are pooled: all where pieces are texts of their own, else each token's once."""
@@ -327,4 +343,6 @@ class ContextEmbedder:
         from inlay.embed.folder import open_encoder
 
         made = open_encoder(folder, backend=backend, device=device)
-        return cls(made.tokenizer, made.backend, made.config, made.dense)
+        loaded = cls(made.tokenizer, made.backend, made.config, made.dense)
+        loaded.source = made.source
+        return loaded

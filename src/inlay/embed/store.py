@@ -10,17 +10,17 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inlay.config import from_tree
-from inlay.embed.embedder import Embedder, EncodeReport
+from inlay.embed.embedder import Embedder, EncodeReport, total
 from inlay.errors import InputError
 from inlay.files import atomic_path, claim_output, disk_errors, fsync_folder, lock, read_json, sha256, write_json
 from inlay.live import Live
@@ -33,6 +33,7 @@ _SHARD_FLOATS = 1 << 22
 _BATCH_CHARACTERS = 4_000_000
 _PROBES = 64
 """Texts of each finished shard that are encoded again on resuming: another model cannot go on with this one's work."""
+_ROUNDING = 1e-5
 _LEDGER = "ledger.json"
 
 
@@ -63,17 +64,24 @@ def embed_file(
     out: str | Path,
     *,
     batch_size: int = 1024,
+    dim: int | None = None,
+    prompt: str | None = None,
+    on_drop: Literal["report", "error"] = "report",
+    exact: bool = False,
     resume: bool = False,
     force: bool = False,
 ) -> EncodeReport:
     """Write one row per document, in order: id and vector to .parquet and .jsonl; vectors alone to .npy, whose ids
     go to `NAME.ids.jsonl` beside it, a JSON string a line. Returns what became of the texts.
 
+    `dim`, `prompt`, `on_drop` and `exact` are those of `encode`; a static model drops nothing and is always exact.
     `resume` goes on after the last finished shard of an earlier run, once it is certain that input and model are the
-    same; the result is the same, byte for byte. `force` replaces `out` and drops an unfinished run. Memory is one shard
-    and one batch. Raises InputError for another suffix, an output that exists, an unfinished run (without `resume` or
-    `force`), a changed input or model, a vector that is not finite, a full disk, and what the corpus finds wrong.
+    same; with the same batch size the result is the same, byte for byte. `force` replaces `out` and drops an unfinished
+    run. Memory is one shard and one batch. Raises InputError for another suffix, an output that exists, an unfinished
+    run (without `resume` or `force`), a changed input or model, a vector that is not finite, a text that does not fit
+    (with `on_drop="error"`), a full disk, and what the corpus finds wrong.
     """
+    encoder = _Encoder(embedder, batch_size=batch_size, dim=dim, prompt=prompt, on_drop=on_drop, exact=exact)
     out = Path(out)
     if out.suffix not in SUFFIXES:
         raise InputError(f"{out}: the suffix must be one of {', '.join(SUFFIXES)}, which names the format")
@@ -90,23 +98,63 @@ def embed_file(
             for path in (out, *_beside(out)):
                 _claim(path, force)
             (parts / _LEDGER).unlink(missing_ok=True)
-            finished = _Ledger(dim=embedder.dim, shard_rows=max(_SHARD_FLOATS // embedder.dim, 256))
-        ledger = _encode(embedder, corpus, parts, finished, batch_size)
+            finished = _Ledger(dim=encoder.dim, shard_rows=max(_SHARD_FLOATS // encoder.dim, 256))
+        ledger = _encode(encoder, corpus, parts, finished)
         _assemble(parts, ledger, out)
-    return _sum(shard.report for shard in ledger.shards)
+    return total(shard.report for shard in ledger.shards)
 
 
-def _encode(embedder: Embedder, corpus: Iterable[Document], parts: Path, ledger: _Ledger, batch_size: int) -> _Ledger:
+class _Encoder:
+    """An embedder with what is asked of it."""
+
+    def __init__(self, embedder: Embedder, *, batch_size: int, dim: int | None, **asked: Any) -> None:
+        from inlay.embed.context import ContextEmbedder
+
+        self._embedder = embedder
+        self.dim, self.batch_size = embedder.dim if dim is None else dim, batch_size
+        self._asked: dict[str, Any] = {"batch_size": batch_size}
+        self._asked |= {} if dim is None else {"dim": dim}
+        self._asked |= asked if isinstance(embedder, ContextEmbedder) else {}
+        self._asked |= {} if asked["prompt"] is None else {"prompt": asked["prompt"]}
+        if len(self._asked) > 1:
+            embedder.encode([], **self._asked)  # what cannot be asked is said before anything is read
+
+    def __call__(self, documents: Sequence[Document]) -> tuple[NDArray[np.float32], EncodeReport]:
+        """The documents' vectors (n, D), and what became of their tokens."""
+        try:
+            vectors, report = self._embedder.encode([one.full for one in documents], **self._asked, report=True)
+        except InputError:
+            self._name(documents)
+            raise
+        if not np.isfinite(vectors).all():
+            row = int((~np.isfinite(vectors).all(axis=1)).argmax())
+            raise InputError(
+                f"document {documents[row].id!r}: its vector is not finite (NaN or infinity); mend the model"
+            )
+        return np.ascontiguousarray(vectors, "<f4"), report
+
+    def _name(self, documents: Sequence[Document]) -> None:
+        """InputError with the document's id, where one of them alone is refused; the longest is asked first."""
+        if self._asked.get("on_drop") != "error":
+            return
+        for document in sorted(documents, key=lambda one: -len(one.full)):
+            try:
+                self._embedder.encode([document.full], **self._asked)
+            except InputError as error:
+                raise InputError(f"document {document.id!r}: {error}") from None
+
+
+def _encode(encoder: _Encoder, corpus: Iterable[Document], parts: Path, ledger: _Ledger) -> _Ledger:
     """Write the shards that the ledger lacks, each entered in it when it is safe on disk."""
     digest = hashlib.sha256()
     documents = iter(corpus)
     with Live("embed", unit="texts") as live:
         for number, shard in enumerate(ledger.shards):
             _check_files(parts, number, shard)
-            _skip(embedder, documents, digest, parts, ledger, number)
+            _skip(encoder, documents, digest, parts, ledger, number)
             live.advance(shard.rows, note="done before")
         while True:
-            ids, vectors, report = _rows(embedder, documents, digest, ledger.shard_rows, batch_size, live)
+            ids, vectors, report = _rows(encoder, documents, digest, ledger.shard_rows, live)
             if not ids:
                 return ledger
             if ledger.shards and ledger.shards[-1].rows < ledger.shard_rows:
@@ -124,24 +172,21 @@ def _encode(embedder: Embedder, corpus: Iterable[Document], parts: Path, ledger:
 
 
 def _rows(
-    embedder: Embedder, documents: Iterator[Document], digest: Any, limit: int, batch_size: int, live: Live
+    encoder: _Encoder, documents: Iterator[Document], digest: Any, limit: int, live: Live
 ) -> tuple[list[str], list[NDArray[np.float32]], EncodeReport]:
     """The ids, the vectors in blocks (n, D) and the report of the next `limit` documents, or of what is left."""
     ids: list[str] = []
     blocks: list[NDArray[np.float32]] = []
     reports: list[EncodeReport] = []
-    for batch in _batches(islice(documents, limit), batch_size):
-        vectors, report = embedder.encode([document.full for document in batch], batch_size=batch_size, report=True)
-        if not np.isfinite(vectors).all():
-            row = int((~np.isfinite(vectors).all(axis=1)).argmax())
-            raise InputError(f"document {batch[row].id!r}: its vector is not finite (NaN or infinity); mend the model")
+    for batch in _batches(islice(documents, limit), encoder.batch_size):
+        vectors, report = encoder(batch)
         for document in batch:
             _feed(digest, document)
         ids += [document.id for document in batch]
-        blocks.append(np.ascontiguousarray(vectors, "<f4"))
+        blocks.append(vectors)
         reports.append(report)
         live.advance(len(batch), note="")
-    return ids, blocks, _sum(reports)
+    return ids, blocks, total(reports)
 
 
 def _batches(documents: Iterable[Document], size: int) -> Iterator[list[Document]]:
@@ -165,16 +210,16 @@ def _feed(digest: Any, document: Document) -> None:
 
 
 def _skip(
-    embedder: Embedder, documents: Iterator[Document], digest: Any, parts: Path, ledger: _Ledger, number: int
+    encoder: _Encoder, documents: Iterator[Document], digest: Any, parts: Path, ledger: _Ledger, number: int
 ) -> None:
     """Read past the documents of a finished shard, holding them and the model against what it was made from."""
     shard = ledger.shards[number]
-    probes: list[str] = []
+    probes: list[Document] = []
     read = held = 0
     for document in islice(documents, shard.rows):
         _feed(digest, document)
         if len(probes) < _PROBES and held < _BATCH_CHARACTERS:
-            probes.append(document.full)
+            probes.append(document)
             held += len(document.text)
         read += 1
     if read < shard.rows:
@@ -183,10 +228,12 @@ def _skip(
         raise _changed(
             f"the input changed within its first {sum(s.rows for s in ledger.shards[: number + 1]):,} documents"
         )
-    if embedder.dim != ledger.dim:
-        raise _changed(f"the model has {embedder.dim} dimensions, the unfinished run {ledger.dim}")
-    before = np.fromfile(_files(parts, number)[1], "<f4", len(probes) * ledger.dim)
-    if np.ascontiguousarray(embedder.encode(probes), "<f4").tobytes() != before.tobytes():
+    if encoder.dim != ledger.dim:
+        raise _changed(f"vectors have {encoder.dim} dimensions now, and had {ledger.dim}")
+    before = np.fromfile(_files(parts, number)[1], "<f4", len(probes) * ledger.dim).reshape(-1, ledger.dim)
+    # In other company an encoder may round otherwise; another model, or another prompt, is far from that.
+    room = _ROUNDING * max(1.0, float(np.abs(before).max(initial=0)))
+    if not np.allclose(encoder(probes)[0], before, rtol=0, atol=room):
         raise _changed("the model gives other vectors than it gave")
 
 
@@ -295,8 +342,3 @@ def _kept(parts: Path, out: Path) -> Iterator[None]:
                 shutil.rmtree(parts, ignore_errors=True)
             raise
         shutil.rmtree(parts)
-
-
-def _sum(reports: Iterable[EncodeReport]) -> EncodeReport:
-    listed = list(reports)
-    return EncodeReport(**{f.name: sum(getattr(report, f.name) for report in listed) for f in fields(EncodeReport)})
