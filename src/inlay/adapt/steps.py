@@ -21,6 +21,7 @@ from inlay.adapt.pairs import Pairs, answered, mined, split_alike, split_answere
 from inlay.adapt.tuning import forget, learn_pairs, learn_text, place_of, prompts_of
 from inlay.embed.context import ContextEmbedder
 from inlay.embed.folder import Parts, tokenizer_of
+from inlay.embed.folder_save import save_embedder
 from inlay.errors import InputError
 from inlay.evaluate.heldout import HeldOut
 from inlay.files import read_json, write_json, write_text
@@ -220,7 +221,7 @@ class Steps:
         found = best(verdicts)
         if found is not None:
             model.load_state_dict(between(before, after, found.share))
-            self._save(model, tokenizer, part)
+            save_embedder(self._embedder(model, tokenizer), part / MODEL)
         head = "the base is kept: no point on the way to the tuned weights passes"
         if found is not None:
             head = f"the tuned model is kept at {found.share:g} of the way, which of those that pass gains most"
@@ -249,6 +250,7 @@ class Steps:
         return load_model(stage / MODEL), Tokenizer.load(stage / MODEL)
 
     def _save(self, model: "Model", tokenizer: "Tokenizer", part: Path) -> None:
+        """Weights and tokenizer, for the stages that follow: how vectors are made of them, the base says."""
         from inlay.convert import save_model
 
         save_model(model, part / MODEL, tokenizer=tokenizer)
