@@ -1,4 +1,4 @@
-"""How many threads NumPy multiplies with: OpenBLAS, which its wheels bring, is asked by name; any other is left alone."""
+"""How many threads NumPy multiplies with: OpenBLAS, which its wheels bring, is asked; any other is left alone."""
 
 import ctypes
 from collections.abc import Callable, Iterator
@@ -68,4 +68,6 @@ def _libraries() -> list[Path]:
     """Where NumPy's wheels keep OpenBLAS: beside the package on Linux and Windows, in it on macOS."""
     package = Path(np.__file__).parent
     folders = (package.parent / "numpy.libs", package / ".dylibs")
-    return [path for folder in folders if folder.is_dir() for path in sorted(folder.iterdir()) if "openblas" in path.name]
+    return [
+        path for folder in folders if folder.is_dir() for path in sorted(folder.iterdir()) if "openblas" in path.name
+    ]

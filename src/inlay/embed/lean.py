@@ -155,7 +155,9 @@ class Lean:
             beside.append(tensors["input.position.table.weight"][places + layer.position.offset])
         if layer.n_segments:
             kinds = tensors["input.segment.weight"]
-            beside.append(np.broadcast_to(kinds[0], (len(ids), kinds.shape[1])) if segments is None else kinds[segments])
+            beside.append(
+                np.broadcast_to(kinds[0], (len(ids), kinds.shape[1])) if segments is None else kinds[segments]
+            )
         if layer.widths is None:
             for part in beside[1:]:
                 x += part

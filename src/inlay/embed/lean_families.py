@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from inlay.convert.settings import Settings
-from inlay.embed.lean_plan import Buckets, Input, Local, Norm, Plan, Rotary, Table, XL
+from inlay.embed.lean_plan import XL, Buckets, Input, Local, Norm, Plan, Rotary, Table
 
 # D model, H heads, K head size
 
@@ -20,8 +20,8 @@ ACTIVATIONS |= dict.fromkeys(("gelu_new", "gelu_fast", "gelu_pytorch_tanh"), "ge
 
 _TRAINING = """
     activation_dropout attention_dropout attention_probs_dropout_prob attn_pdrop classifier_dropout
-    classifier_dropout_prob dropout dropout_rate embd_pdrop embedding_dropout hidden_dropout hidden_dropout_prob init_std
-    initializer_cutoff_factor initializer_factor initializer_range mlp_dropout qa_dropout resid_pdrop
+    classifier_dropout_prob dropout dropout_rate embd_pdrop embedding_dropout hidden_dropout hidden_dropout_prob
+    init_std initializer_cutoff_factor initializer_factor initializer_range mlp_dropout qa_dropout resid_pdrop
 """
 _OUTPUT = "tie_word_embeddings scale_decoder_outputs classifier_activation classifier_bias decoder_bias num_labels"
 IGNORED = frozenset(f"{_TRAINING} {_OUTPUT}".split())
@@ -55,7 +55,9 @@ class Family:
         return any(re.fullmatch(pattern, name) is not None for pattern in self.beside)
 
 
-def bert(settings: Settings, vocab: int = 30_522, d: int = 768, heads: int = 12, ffn: int = 3072, *, act: str = "gelu") -> Plan:
+def bert(
+    settings: Settings, vocab: int = 30_522, d: int = 768, heads: int = 12, ffn: int = 3072, *, act: str = "gelu"
+) -> Plan:
     """BERT and its kin, whose defaults differ."""
     d, heads = settings.integer("hidden_size", d), settings.integer("num_attention_heads", heads)
     norm, layers = Norm(eps=settings.number("layer_norm_eps", 1e-12)), settings.integer("num_hidden_layers", 12)
@@ -115,9 +117,7 @@ def distilbert(settings: Settings) -> Plan:
     settings.has("pad_token_id")
     layers = settings.integer("n_layers", 6)
     return Plan(
-        input=Input(
-            vocab_size=settings.integer("vocab_size", 30_522), d_embed=d, position=Table(rows=rows), norm=norm
-        ),
+        input=Input(vocab_size=settings.integer("vocab_size", 30_522), d_embed=d, position=Table(rows=rows), norm=norm),
         n_layers=layers,
         n_blocks=layers,
         d_model=d,
@@ -186,7 +186,11 @@ def _rotations(settings: Settings, layers: int) -> tuple[float, float, int]:
 
 def xlnet(settings: Settings) -> Plan:
     """The plain forward pass: no memory, no second stream."""
-    d, heads, layers = settings.integer("d_model", 1024), settings.integer("n_head", 16), settings.integer("n_layer", 24)
+    d, heads, layers = (
+        settings.integer("d_model", 1024),
+        settings.integer("n_head", 16),
+        settings.integer("n_layer", 24),
+    )
     if settings.has("d_head") and settings.integer("d_head") * heads != d:
         raise settings.wrong("d_head", f"d_model / n_head = {d / heads:g}")
     return Plan(

@@ -67,8 +67,7 @@ def _stack(tree: Settings, layer: Settings) -> Plan:
         norm_first=tree.flag("norm_first"),
         bare_start=tree.flag("bare_start"),
         relative=_relative(tree),
-        local=local
-        and Local(reach=local.integer("reach"), every=local.integer("every"), relative=_relative(local)),
+        local=local and Local(reach=local.integer("reach"), every=local.integer("every"), relative=_relative(local)),
         causal=tree.flag("causal"),
         activation=activation,
         gated=tree.flag("gated"),

@@ -153,7 +153,7 @@ class _XL(_Nothing):
 
     def add(self, scores: Array, tile: Tile) -> None:
         """All three terms; queries are scaled already, so what is added to them is scaled too."""
-        (h, t), s = tile.q.shape[1:3], tile.k.shape[2]
+        t, s = tile.q.shape[2], tile.k.shape[2]
         u, v, own = (one[tile.heads, None] for one in self.scaled)  # (h, 1, K)
         scores += u @ tile.k.swapaxes(-1, -2)
         # Column c is the distance query - key of the last key less c: one step left for each further query.
@@ -190,7 +190,9 @@ def bucket(distance: Ints, scheme: Buckets, *, causal: bool) -> Ints:
     exact = n // 2
     ratio = np.maximum(far, 1).astype(np.float32) / np.float32(exact)
     share = np.log(ratio) / np.float32(np.log(scheme.max_distance / exact))
-    return first + np.where(far < exact, far, np.minimum(exact + (share * np.float32(n - exact)).astype(np.int64), n - 1))
+    return first + np.where(
+        far < exact, far, np.minimum(exact + (share * np.float32(n - exact)).astype(np.int64), n - 1)
+    )
 
 
 def schemes(scheme: Relative, tensors: Tensors, prefix: str, plan: Plan) -> list[Scheme]:

@@ -57,7 +57,9 @@ class TorchBackend:
                 torch.empty(0, device=device)
             except (RuntimeError, AssertionError, ValueError) as error:
                 why = next(iter(str(error).splitlines()), "")[:160]
-                raise InputError(f"device={device!r} cannot be used ({why}); leave it out to encode on the CPU") from None
+                raise InputError(
+                    f"device={device!r} cannot be used ({why}); leave it out to encode on the CPU"
+                ) from None
         model = load_model(folder, heads=[])
         return cls(model if device is None else model.to(device), dtype=dtype)
 
