@@ -293,7 +293,7 @@ class ContextEmbedder:
     def _encode(
         self, reader: Reader, running: Running, content: Content, known: _Bare | None
     ) -> tuple[Array, NDArray[np.bool_], _Bare | None]:
-        """The finished vectors (B, all dimensions) of a block, of which texts the encoder saw anything (B,), and `_Bare`.
+        """The finished vectors (B, all dimensions) of a block, and of which texts the encoder saw anything (B,).
 
         All texts without a token of their own have one vector, `known` once it is made: a million cost what one does.
         """
