@@ -98,7 +98,7 @@ def adapt(
     show.line()
     show.line("next:")
     folder = shlex.quote(str(out))
-    return show.line(f"  inlay fit {' '.join(map(shlex.quote, sources))} --base {folder} --out model")
+    return show.line(f"  inlay fit SOURCE --base {folder} --out model")
 
 
 def _config(recipe: Path | None, assign: list[str], base: str, minutes: float | None, quick: bool) -> "AdaptConfig":
