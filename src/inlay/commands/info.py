@@ -135,23 +135,28 @@ def _embedder_info(embedder: "ContextEmbedder") -> dict[str, Any]:
     prompts = {name: text for name, text in config.prompts.items() if text}
     return {
         "dim": embedder.dim,
-        "pooling": ", ".join(_literal(pool) for pool in config.pools)
-        + ("" if config.pool_prompt else ", not of prompts"),
-        "of_layer": _literal(config.layer),
+        "pooling": ", ".join(_said(pool) for pool in config.pools) + ("" if config.pool_prompt else ", not of prompts"),
+        "of_layer": _said(config.layer),
         "dense": ", ".join(f"{one.size[0]} to {one.size[1]}, {one.activation}" for one in embedder.dense) or "none",
         "normalized": config.normalize,
         "max_length": embedder.max_length,
-        "longer_texts": _literal(config.long),
+        "longer_texts": _said(config.long),
         "prompts": ", ".join(f"{name}: {text!r}" for name, text in prompts.items()) or "none",
         "default_prompt": config.default_prompt or "none",
         "backend": embedder.backend.name,
     }
 
 
-def _literal(part: object) -> str:
-    """A part with what of it is not the default, such as Windows(stride=128)."""
+def _said(part: object) -> str:
+    """A part as it is written, such as Windows(stride=128); the usual ones in words."""
+    from inlay.embed.layers import At
+    from inlay.embed.long import Truncate
     from inlay.model.literal import literal
 
+    if isinstance(part, At):
+        return "the last" if part.layer == -1 else str(part.layer)
+    if isinstance(part, Truncate):
+        return f"cut, {part.keep} kept" if part.keep != "both" else "cut in the middle"
     return literal(part).removesuffix("()")
 
 

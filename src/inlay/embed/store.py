@@ -141,7 +141,7 @@ class _Encoder:
             try:
                 self._embedder.encode([document.full], **self._asked)
             except InputError as error:
-                raise InputError(f"document {document.id!r}: {error}") from None
+                raise InputError(f"document {document.id!r}: {str(error).removeprefix('text 0 ')}") from None
 
 
 def _encode(encoder: _Encoder, corpus: Iterable[Document], parts: Path, ledger: _Ledger) -> _Ledger:
