@@ -166,6 +166,12 @@ class Tokenizer:
             ids = self._engine.encode(border.readable(text), add_special_tokens=False).ids
             return [self._engine.id_to_token(number) or "" for number in ids]
 
+    def pieces(self, words: Sequence[str]) -> list[list[int]]:
+        """The ids that the model alone gives to each word as it stands: nothing is normalised or cut before."""
+        model = self._engine.model
+        with border.guarded("a word"):
+            return [[token.id for token in model.tokenize(word)] for word in words]
+
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """Where each of `tokens(text)` lies: `text[start:stop]`, in characters."""
         with border.guarded("the text"):
