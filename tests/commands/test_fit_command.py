@@ -61,6 +61,52 @@ def test_fit_takes_its_settings_from_the_file_then_set_then_flags(
     assert (call["force"], call["resume"]) == (False, False)
 
 
+def test_flags_of_a_base_count_more_than_a_recipe_and_that_more_than_quick(
+    fitted: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    file = tmp_path / "recipe.yaml"
+    file.write_text("held_out: 77\nbase: {ridge: 3, ship: table, tune: {max_length: 64}}\n")
+    options = f"--quick --recipe {file} --base some/encoder --ship base --tune --pairs p.jsonl --minutes 2"
+    assert run(["fit", "a", "--out", "m", *options.split()]) == 0
+    config: FitConfig = fitted[0]["config"]
+    assert (config.minutes, config.held_out, config.tune.steps, config.encoder) == (2, 77, 30, None)
+    assert config.base is not None
+    assert (config.base.folder, config.base.ship, config.base.ridge) == ("some/encoder", "base", 3)
+    assert config.base.pairs == "p.jsonl"
+    assert config.base.tune is not None
+    assert config.base.tune.max_length == 64
+
+
+def test_an_encoder_is_asked_for_whatever_the_minutes(fitted: list[dict[str, Any]]) -> None:
+    assert run(["fit", "a", "--out", "m", "--encoder"]) == 0
+    encoder = fitted[0]["config"].encoder
+    assert encoder is not None
+    assert encoder.least == 0
+
+
+@pytest.mark.parametrize(
+    ("recipe", "options", "message"),
+    [
+        ("tune: {stps: 3}\n", "", "unknown key 'tune.stps' for Tune; did you mean 'steps'?"),
+        ("- 3\n", "", "must be a table"),
+        ("3: 4\n", "", "unknown key '3' for FitConfig"),
+        ("", "--ship table", "--ship is about a base encoder, and none is given; add --base DIR"),
+        ("", "--tune", "--tune is about a base encoder"),
+        ("", "--base x --ship tabel", "base.ship='tabel' is not a choice; did you mean 'table'?"),
+        ("", "--base x --pairs p.jsonl", "add --tune"),
+    ],
+)
+def test_a_mistake_in_a_recipe_or_flag_is_one_line(
+    recipe: str, options: str, message: str, fitted: list[dict[str, Any]], tmp_path: Path, capsys: Capture,
+    spoken: Callable[[str], str],
+) -> None:  # fmt: skip
+    file = tmp_path / "recipe.yaml"
+    file.write_text(recipe)
+    assert run(["fit", "a", "--out", "m", "--recipe", str(file), *options.split()]) == 1
+    assert message in spoken(capsys.readouterr().err)
+    assert not fitted
+
+
 def test_fit_shows_the_ladder_the_choice_and_what_is_next(
     fitted: list[dict[str, Any]], model: Path, capsys: Capture
 ) -> None:

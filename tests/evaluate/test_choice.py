@@ -6,7 +6,18 @@ import pytest
 from inlay.embed.rungs import DEFAULT, UNTUNED
 from inlay.embed.static import StaticEmbedder
 from inlay.evaluate import choice
-from inlay.evaluate.choice import Bench, Choice, Result, choose_dense, choose_search, default_fusion, weaker
+from inlay.evaluate.choice import (
+    Bench,
+    Choice,
+    Member,
+    Result,
+    choose_dense,
+    choose_member,
+    choose_search,
+    default_fusion,
+    encoder_fusion,
+    weaker,
+)
 from inlay.evaluate.heldout import hold_out
 from inlay.evaluate.retrieval import Scores
 from inlay.search.hybrid import Feedback, Fusion, ReciprocalRank, ZSum
@@ -146,6 +157,43 @@ def test_a_row_of_the_ladder_has_its_intervals() -> None:
     assert choice.row("x", "dense", "", {})["scores"] == {}
 
 
+# --- the member
+
+
+def test_the_default_member_stays_unless_another_is_better_beyond_doubt() -> None:
+    base = result(title=0.6, sentence=0.5)
+    close, far = result(seed=1, title=0.603, sentence=0.502), result(title=0.7, sentence=0.6)
+    name, (why,) = choose_member({"base": base, "fitted": close}, "base")
+    assert name == "base"
+    assert why == (
+        "BM25 + base (0.550) did best on other corpora, and beside BM25 no other is certainly better (fitted 0.552)"
+    )
+    name, (why,) = choose_member({"base": base, "fitted": close, "tuned-lsa": far}, "base")
+    assert name == "tuned-lsa"
+    assert why.startswith("BM25 + tuned-lsa beats BM25 + base by 0.100 [")
+    assert choose_member({"base": base}, "base") == ("base", [])
+
+
+def test_what_was_asked_for_is_shipped_whatever_is_measured() -> None:
+    name, (why,) = choose_member({"base": result(title=0.9), "fitted": result(title=0.1)}, "base", "fitted")
+    assert name == "fitted"
+    assert why == "fitted is shipped because that was asked for; beside BM25 it reaches 0.100"
+
+
+def test_too_few_questions_leave_the_default_member() -> None:
+    few = {"base": result(9, title=0.1), "fitted": result(9, title=0.9)}
+    assert choose_member(few, "base")[0] == "base"
+    assert choose_member({"base": {}, "fitted": {}}, "base")[0] == "base"
+
+
+def test_an_encoder_weighs_more_than_a_table_and_in_chinese_as_little() -> None:
+    assert encoder_fusion("en") == Fusion(rule=ZSum(weight=2), feedback=Feedback(strength=1))
+    zh = encoder_fusion("zh")
+    assert isinstance(zh.rule, ZSum)
+    assert zh.rule.weight <= 0.25
+    assert zh.feedback.strength == 0
+
+
 # --- the bench
 
 
@@ -182,6 +230,34 @@ def test_every_method_is_measured_on_the_same_questions(bench: Bench) -> None:
         assert np.array_equal(by_words[kind].values["ndcg@10"], lexical[kind].values["ndcg@10"])
         assert by_vectors[kind]["ndcg@10"] == pytest.approx(dense[kind]["ndcg@10"], abs=0.05)
         assert dense[kind].queries == lexical[kind].queries
+
+
+def test_vectors_that_were_made_before_answer_as_their_embedder(bench: Bench) -> None:
+    words = sorted({word.strip(".").lower() for text in bench.held.texts for word in text.split()})
+    tokenizer = Tokenizer.from_vocabulary(words)
+    embedder = StaticEmbedder(tokenizer, np.random.default_rng(0).standard_normal((tokenizer.size, 8), np.float32))
+    member = bench.member("x", embedder)
+    queries = [query for kind in bench.held.queries.values() for query in kind]
+    answers = dict(zip(queries, embedder.encode(queries), strict=True))
+    before = Member.of_vectors("x", embedder.encode(bench.held.texts), answers, member.fusion)
+    for kind, scores in bench.dense(member).items():
+        assert np.array_equal(bench.dense(before)[kind].values["ndcg@10"], scores.values["ndcg@10"])
+
+
+def test_every_member_has_its_line_and_the_chosen_one_is_shipped(bench: Bench) -> None:
+    tokenizer = Tokenizer.from_vocabulary(["key1", "part1"])
+    rng = np.random.default_rng(0)
+    tables = [rng.standard_normal((tokenizer.size, 4), np.float32) for _ in range(2)]
+    base, table = (
+        bench.member(name, StaticEmbedder(tokenizer, one), label=label)
+        for name, label, one in zip(("base", "tuned-lsa"), ("base", "dense"), tables, strict=True)
+    )
+    rows, made = choice.decide(bench, [base, table], ["because"], ship="base")
+    assert made.dense == "base"
+    names = [row["name"] for row in rows]
+    assert names[:3] == ["bm25", "bm25 + 0.75 dense", "bm25 rrf base"]
+    assert len(set(names)) == len(names)
+    assert sum(row["shipped"] for row in rows) == 1
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])

@@ -56,7 +56,8 @@ def _note(tree: Tree, kinds: list[str]) -> str:
         asked.append(f"{count(apart)} documents were asked for{within}; they gave no training pair.")
     if shipped(tree):
         asked.append("What is shipped was chosen on these queries, which flatters it a little.")
-        asked.append("Its vectors were then fitted again, to all documents.")
+        if part(tree, "model").get("kind") != "encoder":
+            asked.append("Its vectors were then fitted again, to all documents.")
     return "".join(f'<p class="note">{" ".join(paragraph)}</p>' for paragraph in (told, asked) if paragraph)
 
 

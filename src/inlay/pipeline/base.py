@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inlay.embed.embedder import Embedder, load
+from inlay.embed.embedder import Embedder, EncodeReport, load, total
 from inlay.embed.fitted import fit_table, side_by_side
 from inlay.embed.static import StaticEmbedder
 from inlay.evaluate.choice import Bench, Member, encoder_fusion
@@ -38,6 +38,8 @@ class Tuned:
     folder: Path
     rows: tuple[dict[str, Any], ...] = ()
     why: tuple[str, ...] = ()
+    kept: bool = False
+    """It is the tuned one."""
 
 
 def searched(config: FitConfig) -> int:
@@ -72,17 +74,22 @@ def tuned(run: Run, ground: Ground) -> Tuned:
         given=given,
     )
     run.costs.extend(report.stages)
-    return Tuned(folder=report.model, rows=report.rows, why=report.why)
+    # The untuned encoder is measured there too; where it is the one to go on with, it has a line already.
+    rows = [{**row, "name": "base, untuned"} if row["name"] == BASE else row for row in report.rows]
+    rows = rows if report.kept else [row for row in rows if row["name"] != "base, untuned"]
+    return Tuned(folder=report.model, rows=tuple(rows), why=report.why, kept=report.kept)
 
 
-def measure(run: Run, ground: Ground, bench: Bench, found: Measured, folder: Path) -> list[Member]:
+def measure(run: Run, ground: Ground, bench: Bench, found: Measured, tuned: Tuned) -> list[Member]:
     """The base encoder and the table that is fitted to it, both measured; the encoder first, which is the default."""
-    vectors = run.stage("base vectors", lambda part: _encode(ground, folder, part))
+    vectors = run.stage("base vectors", lambda part: _encode(ground, tuned.folder, part))
     fusion = encoder_fusion(ground.lang)
     encoder = Member.of_vectors(BASE, np.load(vectors / "documents.npy"), _answers(ground, vectors), fusion)
+    about = read_json(vectors / "about.json")
     found.add(
         BASE,
-        f"the base encoder as it is, {read_json(vectors / 'about.json')['name']}",
+        f"the base encoder {'tuned to the text' if tuned.kept else 'as it is'}, {about['name']}"
+        + (f"; {about['cut']}" if about["cut"] else ""),
         run.stage(f"rung {BASE}", lambda part: note(bench, encoder, [], part)),
         run,
     )
@@ -107,7 +114,7 @@ def fitted_to_all(ground: Ground, folder: Path) -> StaticEmbedder:
         rng = np.random.default_rng([config.seed, 6])
         positions = sorted(rng.choice(len(positions), most, replace=False).tolist())
     texts = [ground.distinct[at].full for at in positions]
-    vectors = _read(load(folder), texts, "document", "read documents")
+    vectors, _ = _read(load(folder), texts, "document", "read documents")
     lsa = ground.material(range(len(ground.distinct))).lsa_grams
     return StaticEmbedder(ground.tokenizer, _table(ground, texts, vectors, lsa))
 
@@ -115,11 +122,17 @@ def fitted_to_all(ground: Ground, folder: Path) -> StaticEmbedder:
 def _encode(ground: Ground, folder: Path, part: Path) -> None:
     """The vectors of what is searched and of what is asked."""
     embedder = load(folder)
-    np.save(part / "documents.npy", _read(embedder, ground.held.texts, "document", "read documents"))
+    documents, report = _read(embedder, ground.held.texts, "document", "read documents")
+    np.save(part / "documents.npy", documents)
     for kind, queries in ground.held.queries.items():
-        np.save(part / f"{kind}.npy", _read(embedder, queries, "query", f"read {kind}s"))
+        np.save(part / f"{kind}.npy", _read(embedder, queries, "query", f"read {kind}s")[0])
     assert ground.config.base is not None
-    write_json(part / "about.json", {"name": _name(Path(ground.config.base.folder)), "dim": embedder.dim})
+    cut = report.dropped / max(report.tokens + report.dropped, 1)
+    told = f"the base encoder reads only the beginning of long texts: {cut:.1%} of the tokens are cut off"
+    if cut:
+        say(f"note: {told}")
+    about = {"name": _name(Path(ground.config.base.folder)), "dim": embedder.dim, "cut": told if cut else None}
+    write_json(part / "about.json", about)
 
 
 def _name(folder: Path) -> str:
@@ -128,16 +141,18 @@ def _name(folder: Path) -> str:
     return f"{folder.parent.name}/{folder.name}" if folder.name in ("model", "snapshot", "final") else folder.name
 
 
-def _read(embedder: Embedder, texts: Sequence[str], prompt: str, label: str) -> Array:
+def _read(embedder: Embedder, texts: Sequence[str], prompt: str, label: str) -> tuple[Array, EncodeReport]:
     vectors = np.zeros((len(texts), embedder.dim), np.float32)
+    reports = []
     # Texts of one length stand together, so that a block is done in few steps.
     order = sorted(range(len(texts)), key=lambda at: len(texts[at]))
     with Live(label, len(texts), "texts") as live:
         for start in range(0, len(texts), _BLOCK):
             block = order[start : start + _BLOCK]
-            vectors[block] = embedder.encode([texts[at] for at in block], prompt=prompt)
+            vectors[block], report = embedder.encode([texts[at] for at in block], prompt=prompt, report=True)
+            reports.append(report)
             live.advance(len(block))
-    return vectors
+    return vectors, total(reports)
 
 
 def _answers(ground: Ground, vectors: Path) -> dict[str, Array]:

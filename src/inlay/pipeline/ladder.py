@@ -41,8 +41,8 @@ def climb(run: Run, ground: Ground) -> Ladder:
     tuned = base.Tuned(folder=Path())
     if ground.config.base is not None:
         tuned = base.tuned(run, ground)
-        members = [*base.measure(run, ground, bench, found, tuned.folder), *members]
-        reasons = [*tuned.why, why]
+        members = [*base.measure(run, ground, bench, found, tuned), *members]
+        reasons = [*tuned.why, f"of what learns from the text alone, {why}"]
     ship = base.shipped(ground.config)
 
     def fuse(part: Path) -> None:
