@@ -170,6 +170,16 @@ def test_what_does_not_fit_together_is_an_input_error(make: Any, message: str) -
         make()
 
 
+def test_an_encoder_is_read_otherwise_without_loading_it_again() -> None:
+    model = mixing()
+    model.source = Path("somewhere")
+    other = model.changed(long=Windows(), normalize=False)
+    assert (other.backend, other.source, other.config.long) == (model.backend, model.source, Windows())
+    assert model.config == EmbedConfig()
+    with pytest.raises(InputError, match="'pool' is no field of EmbedConfig; did you mean 'pools'"):
+        model.changed(pool=Mean())
+
+
 def test_special_tokens_stand_around_each_piece_as_the_tokenizer_puts_them() -> None:
     for specials in (SPECIALS, ("[PAD]", "[UNK]")):
         made = tokenizer(specials)

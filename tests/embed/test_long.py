@@ -97,7 +97,7 @@ def test_a_truncated_text_has_the_vector_of_the_words_that_are_left(keep: Any) -
     found, report = mixing(EmbedConfig(long=Truncate(keep=keep))).encode([FITS, LONG], report=True)
     assert np.array_equal(found, mixing().encode([FITS, " ".join(left)]))
     assert (report.tokens, report.dropped, report.shortened) == (4 + ROOM, 27, 1)
-    assert "27 dropped of 1 texts" in report.line()
+    assert "27 dropped (1 texts too long)" in report.line()
 
 
 @pytest.mark.parametrize("pool", [Mean(), Max()])

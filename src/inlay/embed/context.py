@@ -2,6 +2,7 @@
 
 # N texts, D dimensions
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,6 +93,18 @@ class ContextEmbedder:
         self._full = size
         self.source: Path | None = None
         """The folder that the weights were read from, where they were."""
+
+    def changed(self, **fields: Any) -> Self:
+        """The same encoder, read otherwise: `changed(long=Windows())` has the config with these fields changed.
+
+        Weights are shared, and nothing is loaded again. Raises InputError for fields that EmbedConfig does not have.
+        """
+        known = [one.name for one in dataclasses.fields(EmbedConfig)]
+        if unknown := next((name for name in fields if name not in known), None):
+            raise InputError(f"{unknown!r} is no field of EmbedConfig{did_you_mean(unknown, known)}")
+        made = type(self)(self.tokenizer, self.backend, dataclasses.replace(self.config, **fields), self.dense)
+        made.source = self.source
+        return made
 
     @property
     def dim(self) -> int:

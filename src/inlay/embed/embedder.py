@@ -36,7 +36,7 @@ class EncodeReport:
 
     def line(self) -> str:
         """The report as one line for people."""
-        of = f" of {self.shortened:,} texts" if self.shortened else ""
+        of = f" ({self.shortened:,} texts too long)" if self.shortened else ""
         return (
             f"{self.texts:,} texts, {self.tokens:,} tokens, {self.dropped:,} dropped{of}, {self.unknown:,} unknown, "
             f"{self.empty:,} texts without a known word (vector zero)"
