@@ -18,6 +18,8 @@ Codes = Mapping[str, NDArray[Any]]
 _ROWS = 4096
 """Rows at a time: what they are widened to stays in the cache."""
 _MOST_CANDIDATES = 1000
+_ROUNDS = 10
+"""Of k-means: more move the centroids too little to be seen in a ranking."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +195,8 @@ class ProductCoder:
         """The same with centroids found in these unit rows; up to 256 of them lose nothing."""
         from inlay.vectors.product import quantize
 
-        found = quantize(rows, self.storage.part, by_norm=False, rng=np.random.default_rng(self.storage.seed))
+        rng = np.random.default_rng(self.storage.seed)
+        found = quantize(rows, self.storage.part, by_norm=False, rng=rng, rounds=_ROUNDS)
         return ProductCoder(self.dim, self.storage, found.tables)
 
     def encode(self, rows: Array) -> dict[str, NDArray[Any]]:
@@ -213,16 +216,14 @@ class ProductCoder:
 
     def coarse(self, queries: Array, codes: Codes) -> Array:
         """(Q, N) sums over the parts of what the query has with the centroid: looked up, not multiplied."""
-        parts = codes["parts"]
+        from inlay.vectors.product_kernels import add_up
+
+        parts, size = np.ascontiguousarray(codes["parts"]), self.storage.part
         found = np.zeros((len(queries), len(parts)), np.float32)
-        size = self.storage.part
-        lookups = [queries[:, p * size : (p + 1) * size] @ table.T for p, table in enumerate(self.tables)]  # (Q, 256)
-        for at in range(0, len(parts), _ROWS):
-            columns = np.ascontiguousarray(parts[at : at + _ROWS].T)
-            for row in range(len(queries)):
-                scores = found[row, at : at + _ROWS]
-                for lookup, column in zip(lookups, columns, strict=True):
-                    scores += lookup[row][column]
+        # (P, Q, 256) what each centroid gives with its part of each query.
+        each = [queries[:, p * size : (p + 1) * size] @ table.T for p, table in enumerate(self.tables)]
+        for row, lookups in enumerate(np.stack(each, axis=1) if each else ()):
+            add_up(lookups, parts, found[row])
         found *= codes["filled"]
         return found
 

@@ -29,11 +29,18 @@ from inlay.tensorfile import read_header, write_header
 
 _FORMAT = "inlay-quantised-1"
 _CENTROIDS = "centroids"
-_DTYPES: dict[str, np.dtype[Any]] = {"I8": np.dtype("i1"), "U8": np.dtype("u1"), "U64": np.dtype("<u8"), "F32": np.dtype("<f4")}
-_SCORES = 1 << 22
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "I8": np.dtype("i1"),
+    "U8": np.dtype("u1"),
+    "U64": np.dtype("<u8"),
+    "F32": np.dtype("<f4"),
+}
+_SCORES = 1 << 21
 """Scores held at a time, whatever Q and N are."""
 _SLACK = 1e-5
 _BLOCK = 1 << 14
+_SAMPLE = 1 << 14
+"""Vectors that codes are learned from: 64 for each centroid."""
 
 
 class QuantisedIndex:
@@ -61,7 +68,7 @@ class QuantisedIndex:
         ids = index.ids
         if ids:
             rng = np.random.default_rng(0)
-            sample = rng.permutation(len(ids))[: 1 << 15] if len(ids) > 1 << 15 else np.arange(len(ids))
+            sample = rng.permutation(len(ids))[:_SAMPLE]
             found.learn(index.vectors([ids[at] for at in sorted(sample.tolist())]))
         for at in range(0, len(ids), _BLOCK):
             found.add(ids[at : at + _BLOCK], index.vectors(ids[at : at + _BLOCK]))

@@ -50,3 +50,13 @@ def improve(points: Any, centroids: Any, codes: Any, rounds: Any, state: Any) ->
             lost = int((next_random(state) >> np.uint64(32)) % np.uint64(len(points)))
             for d in range(size):
                 centroids[d, c] = sums[d, c] / counts[c] if counts[c] else points[lost, d]
+
+
+@compiled
+def add_up(lookups: Any, codes: Any, scores: Any) -> None:
+    """scores[i] = the sum over the parts p of lookups[p, codes[i, p]]; `lookups` (P, 256) float32, `codes` (n, P)."""
+    for i in range(len(codes)):
+        total = np.float32(0)
+        for p in range(codes.shape[1]):
+            total += lookups[p, codes[i, p]]
+        scores[i] = total
