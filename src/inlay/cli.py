@@ -37,6 +37,7 @@ from inlay.commands import (
     runs,
     sentences,
     shards,
+    texts_map,
     tokenizer,
     vectors,
     vectors_align,
@@ -60,6 +61,7 @@ VERBS: Verbs = {
     "embed": embed.embed,
     "compress": compress.compress,
     "export": export.export,
+    "map": texts_map.draw_map,
     "evaluate": {
         "sentences": sentences.sentences,
         "retrieval": evaluate.retrieval,

@@ -11,8 +11,9 @@ import pytest
 from inlay.errors import InputError
 from inlay.explore import picture
 from inlay.explore.labels import fit, place, width
-from inlay.explore.map import Pca, Tsne, WordMap, components, draw, lay_out
+from inlay.explore.map import PointMap, draw, lay_out
 from inlay.explore.page import page
+from inlay.explore.plane import Pca, Tsne, Umap, components
 from inlay.live import Live
 from inlay.vectors.wordvectors import WordVectors
 
@@ -43,7 +44,7 @@ def test_a_map_is_the_same_each_time_and_length_plays_no_part(method: Pca | Tsne
     vectors = made()
     longer = WordVectors(vectors.words, vectors.matrix * 4)  # a power of two: the directions stay to the bit
     first, again = lay_out(vectors, top=20, method=method), lay_out(longer, top=20, method=method)
-    assert first.words == vectors.words[:20]
+    assert first.names == vectors.words[:20]
     assert first.points.shape == (20, 2)
     assert (first.points == again.points).all()
     assert first.title == f"the 20 most frequent words, by {method.name}"
@@ -86,9 +87,11 @@ def test_a_map_of_what_it_cannot_show_is_refused(words: list[str] | None, top: i
         lay_out(made(), words, top=top)
 
 
-@pytest.mark.parametrize("make", [lambda: Tsne(perplexity=0), lambda: Tsne(seed=-1), lambda: Tsne(seed=2**32)])
+@pytest.mark.parametrize(
+    "make", [lambda: Tsne(perplexity=0), lambda: Tsne(seed=-1), lambda: Tsne(seed=2**32), lambda: Umap(neighbours=1)]
+)
 def test_a_value_out_of_range_is_named(make: Callable[[], Tsne]) -> None:
-    with pytest.raises(InputError, match="(perplexity|seed)=.* must lie between"):
+    with pytest.raises(InputError, match="(perplexity|seed|neighbours)=.* must lie between"):
         make()
 
 
@@ -152,7 +155,7 @@ def test_a_picture_is_the_same_bytes_each_time(suffix: str, prefix: str, tmp_pat
 
 def test_the_page_tells_every_word_loads_nothing_and_lets_nothing_in() -> None:
     words = ["<script>alert(1)</script>", 'a"b', "猫", "&amp;", "x\x00y"]
-    shown = WordMap(words=words, points=np.random.default_rng(0).normal(size=(5, 2)), title="a <b>", chosen=True)
+    shown = PointMap(names=words, points=np.random.default_rng(0).normal(size=(5, 2)), title="a <b>", chosen=True)
     text, labels = page(shown)
     assert labels == 5
     told = [html.unescape(word) for word in re.findall(r"<title>(.*?)</title></circle>", text)]

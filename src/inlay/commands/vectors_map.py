@@ -23,8 +23,8 @@ def draw_map(
         int | None, typer.Option(metavar="N", show_default="300", help="How many of the most frequent to show.")
     ] = None,
     method: Annotated[
-        Literal["pca", "tsne"],
-        typer.Option(help="pca: where words differ most, at once; tsne: neighbours together, in seconds."),
+        Literal["pca", "tsne", "umap"],
+        typer.Option(help="pca: where words differ most, at once; tsne, umap: neighbours together, in seconds."),
     ] = "pca",
     seed: Seed = 0,
     force: Force = False,
@@ -33,13 +33,14 @@ def draw_map(
     """Draw a map of words, alike ones near each other.
 
     The .html is one file that can be enlarged and searched, and needs nothing else. Labels that would cover others are
-    left out until there is room; words given by --words all have theirs. tsne and .png need: pip install 'inlay[viz]'.
+    left out until there is room; words given by --words all have theirs. tsne, umap, .png: pip install 'inlay[viz]'.
 
     Examples:
     inlay vectors map vectors.safetensors --method tsne --out map.html
     inlay vectors map vectors.txt --words 北京,上海,猫,狗,红茶,绿茶 --out map.png
     """
-    from inlay.explore.map import Pca, Tsne, claim, draw, lay_out
+    from inlay.explore.map import claim, draw, lay_out
+    from inlay.explore.plane import method_of
     from inlay.vectors.wordvectors import WordVectors
 
     if words is not None and top is not None:
@@ -53,12 +54,12 @@ def draw_map(
         vectors,
         chosen,
         top=300 if top is None else top,
-        method=Pca() if method == "pca" else Tsne(seed=seed),
+        method=method_of(method, seed),
     )
     labels = draw(found, out, force=force)
     if json:
-        show.tree({"out": str(out), "words": len(found.words), "labels": labels, "method": method})
+        show.tree({"out": str(out), "words": len(found.names), "labels": labels, "method": method})
         return
-    show.line(f"{len(found.words):,} words in {out}")
-    if labels < len(found.words):
+    show.line(f"{len(found.names):,} words in {out}")
+    if labels < len(found.names):
         say(f"note: {labels:,} of them have their label; for the others there is no room")

@@ -5,13 +5,14 @@ Without scripts it is a still picture whose points tell their word under the poi
 
 import base64
 import hashlib
+from collections import Counter
 
 import numpy as np
 
 from inlay.evaluate.shown import escape
 from inlay.evaluate.style import STYLE
 from inlay.explore.labels import fit, place, width
-from inlay.explore.map import WordMap
+from inlay.explore.map import PointMap
 
 _WIDTH, _HEIGHT, _MARGIN = 1200.0, 820.0, 36.0
 _FONT, _LINE, _GAP = 13.0, 15.0, 7.0
@@ -23,7 +24,8 @@ header { padding-top: 1.75rem; }
 h1 { font-size: 1.4rem; margin: 0 0 .75rem; }
 main { overflow-x: auto; }
 .words { min-width: 48rem; border: 1px solid var(--line); border-radius: .5rem; overflow: hidden; cursor: grab; }
-.words circle { fill: var(--accent); fill-opacity: .7; }
+.words circle { fill-opacity: .7; }
+.words circle:not([class]) { fill: var(--accent); }
 .words text { fill: var(--ink); font-size: 13px; pointer-events: none; user-select: none; }
 .words .off text { visibility: hidden; }
 .words g:hover circle, .words .found circle { fill: #c2410c; fill-opacity: 1; }
@@ -42,7 +44,7 @@ const svg = document.querySelector('.words'), box = svg.viewBox.baseVal;
 const words = [...svg.querySelectorAll('g')].map(g => {
   const text = g.querySelector('text'), frame = text.getBBox();
   return {g, x: +g.dataset.x, y: +g.dataset.y, dx: frame.x, dy: +text.getAttribute('y'),
-          wide: frame.width, name: text.textContent.toLowerCase()};
+          wide: frame.width, name: g.querySelector('title').textContent.toLowerCase()};
 });
 const still = words.map(w => w.g.classList.contains('off'));
 let zoom = 1, left = 0, up = 0, waiting = false;
@@ -107,52 +109,80 @@ document.querySelector('.tools').hidden = false;
 """
 
 
-def page(shown: WordMap) -> tuple[str, int]:
-    """The page, and how many words have their label on it before it is enlarged."""
+def page(shown: PointMap) -> tuple[str, int]:
+    """The page, and how many points have their label on it before it is enlarged."""
     points = fit(shown.points, _WIDTH, _HEIGHT, _MARGIN)
-    sizes = np.array([(width(word) * _FONT + 4, _LINE) for word in shown.words])
+    sizes = np.array([(width(name) * _FONT + 4, _LINE) for name in shown.names])
     corners = place(points, sizes, (_WIDTH, _HEIGHT), gap=_GAP, all_of_them=shown.chosen)
     has = ~np.isnan(corners[:, 0])
     beside = np.where(has[:, None], corners - points, (_GAP, -_LINE / 2))  # a label without a place: to the right
+    told = shown.names if shown.told is None else shown.told
     marks = "\n".join(
         f'<g{"" if label else " class=off"} data-x="{x:.1f}" data-y="{y:.1f}" transform="translate({x:.1f} {y:.1f})">'
-        f'<circle r="3.5"><title>{escape(word)}</title></circle>'
-        f'<text {_tied(dx, wide)} y="{dy + 0.8 * _LINE:.1f}">{escape(word)}</text></g>'
-        for word, (x, y), (dx, dy), wide, label in zip(shown.words, points, beside, sizes[:, 0], has, strict=True)
+        f'<circle{_shade(shown, at)} r="3.5"><title>{escape(told[at])}</title></circle>'
+        f'<text {_tied(dx, wide)} y="{dy + 0.8 * _LINE:.1f}">{escape(name)}</text></g>'
+        for at, (name, (x, y), (dx, dy), wide, label) in enumerate(
+            zip(shown.names, points, beside, sizes[:, 0], has, strict=True)
+        )
     )
-    digest = base64.b64encode(hashlib.sha256(_SCRIPT.encode()).digest()).decode()
     title = escape(shown.title)
-    text = f"""<!DOCTYPE html>
+    tools = """<div class="tools" hidden>
+<input type="search" placeholder="find" aria-label="Find a point by its name">
+<button id="in" aria-label="Enlarge">+</button><button id="out" aria-label="Reduce">−</button>
+<button id="all">all</button><span role="status"></span>
+</div>"""
+    picture = f'''<svg class="words" viewBox="0 0 {_WIDTH:.0f} {_HEIGHT:.0f}" role="img" aria-label="{title}">
+{marks}
+</svg>{_legend(shown)}'''
+    footer = f"{escape(shown.about)} Turn the wheel to enlarge, and drag to move."
+    return whole(title, "map", tools, picture, footer, style=_STYLE, script=_SCRIPT), int(has.sum())
+
+
+def whole(title: str, kind: str, head: str, body: str, footer: str, *, style: str, script: str = "") -> str:
+    """A page that is complete in itself: nothing is loaded, and no script runs but this one. Everything is HTML."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    allowed = f"; script-src 'sha256-{digest}'" if script else ""
+    run = f"<script>{script}</script>\n" if script else ""
+    return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy"
- content="default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'">
-<title>{title} · inlay map</title>
-<style>{STYLE}{_STYLE}</style>
+ content="default-src 'none'; style-src 'unsafe-inline'{allowed}">
+<title>{title} · inlay {kind}</title>
+<style>{STYLE}{style}</style>
 </head>
 <body>
 <header>
-<p>inlay map</p>
+<p>inlay {kind}</p>
 <h1>{title}</h1>
-<div class="tools" hidden>
-<input type="search" placeholder="find a word" aria-label="Find a word">
-<button id="in" aria-label="Enlarge">+</button><button id="out" aria-label="Reduce">−</button>
-<button id="all">all</button><span role="status"></span>
-</div>
+{head}
 </header>
 <main>
-<svg class="words" viewBox="0 0 {_WIDTH:.0f} {_HEIGHT:.0f}" role="img" aria-label="{title}">
-{marks}
-</svg>
+{body}
 </main>
-<footer>Words that are used alike stand near each other. Turn the wheel to enlarge, and drag to move.</footer>
-<script>{_SCRIPT}</script>
-</body>
+<footer>{footer}</footer>
+{run}</body>
 </html>
 """
-    return text, int(has.sum())
+
+
+def _shade(shown: PointMap, at: int) -> str:
+    return f' class="g{shown.shade(at)}"' if shown.groups is not None else ""
+
+
+def _legend(shown: PointMap) -> str:
+    """What the colours mean, with how many points have each."""
+    if shown.groups is None:
+        return ""
+    counts = Counter(shown.groups)
+    swatch = '<svg viewBox="0 0 10 10" aria-hidden="true"><circle class="g{}" cx="5" cy="5" r="5"/></svg>'
+    entries = "".join(
+        f"<li>{swatch.format(shade)}<bdi>{escape(name, 60) or '(empty)'}</bdi> {counts[name]:,}</li>"
+        for shade, name in enumerate(shown.order)
+    )
+    return f'\n<ul class="legend">{entries}</ul>'
 
 
 def _tied(dx: float, wide: float) -> str:

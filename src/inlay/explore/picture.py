@@ -10,13 +10,17 @@ from numpy.typing import NDArray
 from inlay.errors import InputError, missing_extra
 from inlay.evaluate.shown import text
 from inlay.explore.labels import fit, place
-from inlay.explore.map import WordMap
+from inlay.explore.map import PointMap
 from inlay.live import say
 
 _INCHES, _DPI = (12.0, 9.0), 150
 _MARGIN, _HEAD = 60.0, 70.0
 """Pixels around the points, and above them for the title."""
 PAPER, INK, MUTED, ACCENT = "#fdfdfb", "#1c2024", "#59626c", "#0a6a86"
+SHADES = ("#0a6a86", "#c2410c", "#6d3fd1", "#2f7d32", "#b8256b", "#8f6400", "#2456c9", "#6b747d")
+"""The colours of groups, those of the page in light; the last one is grey."""
+_LEGEND = 34
+"""Characters of a group's name."""
 _FIRST = "DejaVu Sans"
 """The font that comes with matplotlib."""
 _GOOD = ("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "PingFang SC", "Microsoft YaHei")
@@ -24,7 +28,7 @@ _LAST_RESORT = "Last Resort"
 """A font whose glyphs are boxes that name a block of characters."""
 
 
-def draw_png(shown: WordMap, path: Path) -> int:
+def draw_png(shown: PointMap, path: Path) -> int:
     """Draw the map, and return how many words have their label; words that no font can write are points alone.
 
     A note says how many these are. Raises InputError where no installed font has the characters of any word.
@@ -34,8 +38,9 @@ def draw_png(shown: WordMap, path: Path) -> int:
         from matplotlib.figure import Figure
     except ImportError:
         raise missing_extra("a .png", "matplotlib", "viz") from None
-    words = [text(word) for word in shown.words]
-    families, missing = fonts({character for word in words for character in word})
+    words = [text(word) for word in shown.names]
+    legend = [text(name, _LEGEND) or "(empty)" for name in shown.order]
+    families, missing = fonts({character for word in [*words, *legend] for character in word})
     written = [not missing & set(word) for word in words]
     _report(words, written, missing)
 
@@ -59,18 +64,24 @@ def draw_png(shown: WordMap, path: Path) -> int:
             drawn += 1
         else:
             label.set_visible(False)
-    _dots(figure, points, width, height)
+    _dots(figure, shown, points, width, height)
+    for at, name in enumerate(legend):
+        left, top = 0.02 + at % 4 * 0.245, 0.945 - at // 4 * 0.022
+        figure.text(left, top, "●", fontsize=9, color=SHADES[at], va="center", family=_FIRST)
+        said = "".join("\ufffd" if character in missing else character for character in name)
+        figure.text(left + 0.012, top, said, family=families, fontsize=9, color=INK, va="center", parse_math=False)
     figure.text(0.018, 0.982, shown.title, family=families, fontsize=12, color=MUTED, va="top", parse_math=False)
     figure.savefig(path, format="png", metadata={"Software": "inlay"})
     return drawn
 
 
-def _dots(figure: Any, points: NDArray[np.float64], width: float, height: float) -> None:
+def _dots(figure: Any, shown: PointMap, points: NDArray[np.float64], width: float, height: float) -> None:
     axes = figure.add_axes((0, 0, 1, 1), zorder=-1)
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
     axes.axis("off")
-    axes.scatter(points[:, 0], points[:, 1], s=14, color=ACCENT, alpha=0.75, linewidths=0)
+    colours = ACCENT if shown.groups is None else [SHADES[shown.shade(at)] for at in range(len(points))]
+    axes.scatter(points[:, 0], points[:, 1], s=14, c=colours, alpha=0.75, linewidths=0)
 
 
 def fonts(characters: set[str]) -> tuple[list[str], set[str]]:
