@@ -160,7 +160,7 @@ def test_dropped_tokens_are_counted_or_end_the_work_with_the_documents_name(mode
     too_long = [one.id for one in given if len(one.text.split()) == 40]
     assert report.shortened == len(too_long)
     assert report.dropped >= 16 * len(too_long)
-    with pytest.raises(InputError, match=r"^document 'd\d+': has \d+ tokens, \d+ more than the 22 that fit") as caught:
+    with pytest.raises(InputError, match=r"^document 'd\d+' has \d+ tokens, \d+ more than the 22 that fit") as caught:
         embed_file(load(model), given, tmp_path / "y.npy", on_drop="error")
     assert str(caught.value).split("'")[1] in too_long
     assert not (tmp_path / "y.npy").exists()

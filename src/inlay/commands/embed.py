@@ -1,6 +1,6 @@
 """`inlay embed`: a corpus into a file of vectors, whatever makes them."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -120,6 +120,5 @@ def _reading(embedder: "Embedder", long: LongText | None) -> "Embedder":
 
     if long is None or not isinstance(embedder, ContextEmbedder):
         return embedder
-    how: dict[LongText, Long] = {"windows": Windows(), "late-chunks": LateChunks()}
-    config = replace(embedder.config, long=how.get(long) or Truncate(keep=long))  # type: ignore[arg-type]
-    return ContextEmbedder(embedder.tokenizer, embedder.backend, config, embedder.dense)
+    how: dict[str, Long] = {"windows": Windows(), "late-chunks": LateChunks()}
+    return embedder.changed(long=how.get(long) or Truncate(keep=long))  # type: ignore[arg-type]

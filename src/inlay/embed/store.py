@@ -141,7 +141,9 @@ class _Encoder:
             try:
                 self._embedder.encode([document.full], **self._asked)
             except InputError as error:
-                raise InputError(f"document {document.id!r}: {str(error).removeprefix('text 0 ')}") from None
+                said = str(error)
+                said = said.removeprefix("text 0") if said.startswith("text 0 has") else f": {said}"
+                raise InputError(f"document {document.id!r}{said}") from None
 
 
 def _encode(encoder: _Encoder, corpus: Iterable[Document], parts: Path, ledger: _Ledger) -> _Ledger:
