@@ -2,6 +2,9 @@
 
 import json
 import re
+import subprocess
+import sys
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -149,6 +152,15 @@ def test_the_fitted_table_is_a_static_model_near_to_the_base(
     alike = np.corrcoef((base @ base.T)[apart], (table @ table.T)[apart])[0, 1]
     assert alike > 0.3
     assert "fitted to what a general encoder made" in (made.folder / "README.md").read_text(encoding="utf-8")
+
+    searched = f"""
+        import sys
+        from inlay.search.searcher import Searcher
+        assert Searcher.load({str(made.folder)!r}).search("a function", 3)
+        print(sorted({{"torch", "transformers"}} & set(sys.modules)))
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(searched)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 # --- from scratch
