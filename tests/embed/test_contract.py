@@ -176,6 +176,7 @@ def test_no_texts_give_no_vectors(name: str) -> None:
         (["a"], {"prompt": "qeury"}, "prompt='qeury' is unknown; did you mean 'query'"),
         (["a", "b", 3], {"batch_size": 1}, "text 2 is 3; every text must be a str"),
         ([None], {}, "text 0 is None; every text"),
+        ((text for text in "ab"), {}, "a generator where a list of texts is wanted"),
         ([b"a"], {}, "text 0 is b'a'; every text"),
     ],
 )

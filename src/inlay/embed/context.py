@@ -19,7 +19,7 @@ from inlay.embed.embedder import EncodeReport, prompt_of, total
 from inlay.embed.layers import At, Layer, needed
 from inlay.embed.long import LateChunks, Long, Pieces, Truncate, Windows, pieces
 from inlay.embed.pool import Mean, Pool, Segments, pool
-from inlay.embed.reading import Content, Reader, blocks
+from inlay.embed.reading import Content, Reader, blocks, counted
 from inlay.embed.static import unit
 from inlay.embed.summing import Running, Runs, pooled
 from inlay.embed.units import By, Units
@@ -171,7 +171,7 @@ class ContextEmbedder:
         width = self._width(dim)
         reader = self.reader(prompt)
         running = self.running(threads=threads, exact=exact)
-        vectors = np.empty((len(texts), width), np.float32)
+        vectors = np.empty((counted(texts), width), np.float32)
         reports: list[EncodeReport] = []
         bare: _Bare | None = None
         for start, block in blocks(texts, batch_size):
@@ -298,7 +298,7 @@ class ContextEmbedder:
             texts=len(content.lengths),
             tokens=len(content.ids),
             dropped=int(content.dropped.sum()),
-            unknown=int((content.ids == self.tokenizer.id(unknown)).sum()) if unknown else 0,
+            unknown=int((content.ids == self.tokenizer.vocabulary.get(unknown or "", -1)).sum()),
             empty=0 if read is None else int((~read).sum()),
             shortened=int((content.dropped > 0).sum()),
         )

@@ -73,6 +73,9 @@ class Reader:
             batch = self.tokenizer.encode(parts)
         ends = np.concatenate([[0], np.cumsum(batch.lengths)])[np.concatenate([[0], np.cumsum(counts, dtype=np.int64)])]
         lengths = np.diff(ends)
+        if not len(self.prompt_ids):
+            none = np.zeros_like(lengths)
+            return Content(batch.ids, lengths, batch.ids[:0], none, none, offsets)
         heads = np.minimum(lengths, len(self.prompt_ids))
         place = np.arange(len(batch.ids)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         inside = place >= np.repeat(heads, lengths)
@@ -133,13 +136,21 @@ class Reader:
         return bare
 
 
+def counted(texts: Sequence[str]) -> int:
+    """How many texts there are; InputError for a single text, and for what can be gone through only once."""
+    if isinstance(texts, str):
+        raise InputError(f"one text ({texts[:40]!r}) where a list of texts is wanted; put it in a list")
+    if not hasattr(texts, "__len__"):
+        raise InputError(f"a {type(texts).__name__} where a list of texts is wanted; make a list of it")
+    return len(texts)
+
+
 def blocks(texts: Sequence[str], size: int) -> Iterator[tuple[int, list[str]]]:
     """The texts in lists of at most `size`, ended early where they are long, each with the number of its first text.
 
-    Raises InputError for a single text, a size below 1, and for what is no text.
+    Raises InputError for a size below 1, for what is no text, and for what `counted` refuses.
     """
-    if isinstance(texts, str):
-        raise InputError(f"one text ({texts[:40]!r}) where a list of texts is wanted; put it in a list")
+    counted(texts)
     if size < 1:
         raise InputError(f"batch_size={size} must be at least 1; 1024 is usual")
     start, held = 0, 0

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from inlay.batch import Batch
 from inlay.embed.embedder import EncodeReport, prompt_of
+from inlay.embed.reading import counted
 from inlay.embed.wordcache import WordCache
 from inlay.errors import InputError
 from inlay.files import atomic_path, contained, read_json, verify_checksums, write_json
@@ -96,8 +97,7 @@ class StaticEmbedder:
         `prompt` may be `query` or `document`, which a static model reads alike.
         Raises InputError for a single string, for what is no text, and for a `dim` or `batch_size` out of range.
         """
-        if isinstance(texts, str):
-            raise InputError(f"one text ({texts[:40]!r}) where a list of texts is wanted; put it in a list")
+        counted(texts)
         if batch_size < 1:
             raise InputError(f"batch_size={batch_size} must be at least 1; 1024 is usual")
         prompt_of({}, prompt)
