@@ -1,5 +1,6 @@
 """Folders of encoders: equal vectors with the libraries that wrote them, and one line for what is not read."""
 
+import contextlib
 import json
 import shutil
 import warnings
@@ -338,3 +339,41 @@ def test_a_static_model_is_no_encoder(tmp_path: Path) -> None:
     assert read_folder(tmp_path).kind == "static"
     with pytest.raises(InputError, match="is a static model"):
         open_encoder(tmp_path)
+
+
+@pytest.mark.parametrize("modules", [True, False])
+def test_a_folder_of_model2vec_gives_its_vectors(modules: bool, tmp_path: Path) -> None:
+    model2vec = pytest.importorskip("model2vec")
+    tokenizers = pytest.importorskip("tokenizers")
+    tokenizer = Tokenizer.train(TEXTS, WordPiece(size=120))
+    rng = np.random.default_rng(0)
+    rows, size = 40, tokenizer.size
+    model = model2vec.StaticModel(
+        vectors=rng.standard_normal((rows, 12)).astype(np.float32),
+        tokenizer=tokenizers.Tokenizer.from_str(json.dumps(tokenizer.tree())),
+        weights=rng.uniform(0.5, 2, size).astype(np.float32),
+        token_mapping=rng.integers(0, rows, size),
+        normalize=True,
+        config={"model_type": "model2vec", "architectures": ["StaticModel"]},
+    )
+    model.save_pretrained(tmp_path / "m2v")
+    if not modules:
+        (tmp_path / "m2v" / "modules.json").unlink()
+    texts = [text for text in TEXTS if text.strip()]
+    np.testing.assert_allclose(load(tmp_path / "m2v").encode(texts), model.encode(texts), atol=1e-5)
+    assert read_folder(tmp_path / "m2v").kind == "static"
+
+
+def test_no_changed_byte_of_the_settings_is_more_than_an_input_error(plain: Path, tmp_path: Path) -> None:
+    place = classic(plain, tmp_path / "classic", "mean", normalize=True)
+    put(place / PROMPTS, {"prompts": {"query": "q"}, "default_prompt_name": "query"})
+    rng = np.random.default_rng(0)
+    for name in ("modules.json", POOLING, READING, PROMPTS):
+        whole = (place / name).read_bytes()
+        for _ in range(150):
+            changed = bytearray(whole)
+            changed[rng.integers(len(whole))] = rng.integers(256)
+            (place / name).write_bytes(changed[: len(whole) if rng.integers(2) else rng.integers(len(whole))])
+            with contextlib.suppress(InputError):
+                read_folder(place)
+        (place / name).write_bytes(whole)

@@ -24,6 +24,7 @@ from inlay.embed.folder_modules import (
 )
 from inlay.embed.folder_save import save_embedder as save_embedder
 from inlay.embed.layers import width
+from inlay.embed.static import is_static
 from inlay.errors import InputError
 from inlay.files import CHECKSUMS, read_json, verify_checksums
 
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from inlay.tokenize.tokenizer import Tokenizer
 
 Layout = Literal["sentence-transformers", "transformers", "model2vec"]
-_STATIC = ("model2vec", "static")
-"""What the config.json of a static model calls it."""
 _RUN = "model"
 
 
@@ -70,11 +69,11 @@ def read_folder(folder: str | Path) -> Parts:
     if not modules:
         if not (place / CONFIG).is_file():
             raise InputError(f"{place} is no model folder (it has no modules.json); `inlay fit` makes one")
-        named = _model_type(place)
+        foreign = is_static(place)
         return Parts(
             place=place,
-            kind="static" if named in _STATIC else "encoder",
-            layout="model2vec" if named == "model2vec" else "transformers",
+            kind="static" if foreign or _model_type(place) == "static" else "encoder",
+            layout="model2vec" if foreign else "transformers",
             inner=place,
             config=EmbedConfig(),
             snapshot=snapshot,
