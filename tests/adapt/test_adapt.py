@@ -111,7 +111,7 @@ def test_judgements_of_likeness_may_not_fall(place: Path, learnt: AdaptReport) -
 def test_the_same_seed_gives_the_same_bits_and_another_one_others(place: Path, tmp_path: Path) -> None:
     found = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        config = short(negatives=Hard(), anchor=0.5)
+        config = short(negatives=Hard(), anchor=0.5, chunk=64, dims=(8,))
         adapted(place, tmp_path / name, replace(config, text=MLM(steps=2, batch=4)), seed)
         found.append(sha256(tmp_path / name / "work" / "tuned" / "model" / "model.safetensors"))
     assert found[0] == found[1] != found[2]
@@ -224,3 +224,4 @@ def test_documents_that_give_no_pairs_are_refused(place: Path, tmp_path: Path) -
     short_ones = [inlay.Document(id=str(i), text=f"word{i}") for i in range(9)]
     with pytest.raises(InputError, match="gives 0 training pairs of 0 documents"):
         adapt(place, short_ones, nothing, "en", QUICK, tmp_path / "work", seed=0)
+    assert not (tmp_path / "work").exists()

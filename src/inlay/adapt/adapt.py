@@ -2,7 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,7 +73,6 @@ def adapt(
         raise InputError(f"{base}: is a static model, and an encoder is what is tuned; inlay fit makes static models")
     verify(parts)
     place_of(parts)
-    folder.mkdir(parents=True, exist_ok=True)
     task = Task(
         parts=parts,
         documents=documents,
@@ -82,9 +83,11 @@ def adapt(
         given=given,
         judged=judged,
     )
-    with lock(folder):
+    steps = Steps(task)  # what cannot be learnt from is told before anything is written
+    folder.mkdir(parents=True, exist_ok=True)
+    with lock(folder), _nothing_left(folder):
         run = Run(folder, _identity(task), resume=True)
-        done = Steps(task, run).make()
+        done = steps.make(run)
         return AdaptReport(
             kept=done.share is not None,
             why=done.why,
@@ -95,6 +98,17 @@ def adapt(
             learnt=done.learnt,
             stages=tuple(run.costs),
         )
+
+
+@contextmanager
+def _nothing_left(folder: Path) -> Iterator[None]:
+    """Within it, work that ends before its first stage is done leaves no folder behind."""
+    try:
+        yield
+    except BaseException:
+        if not any(entry.is_dir() for entry in folder.iterdir()):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _identity(task: Task) -> dict[str, Any]:

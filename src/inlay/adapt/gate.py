@@ -15,13 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inlay.adapt.config import Gate
-from inlay.adapt.general import agreement, cosines, general_sentences, similarity
+from inlay.adapt.general import agreement, correlations, cosines, general_sentences, similarity
 from inlay.adapt.pairs import LABELLED
 from inlay.embed.embedder import Embedder
 from inlay.embed.roles import encode_as
 from inlay.evaluate.choice import NONE, Bench, Member, Result, difference, drops, encoder_fusion, row
 from inlay.evaluate.heldout import HeldOut
-from inlay.evaluate.intervals import spearman
 from inlay.evaluate.retrieval import Difference
 from inlay.text.labelled import Alike
 
@@ -177,19 +176,17 @@ class Examiner:
     def _correlation(self, base: Shown, other: Shown) -> Difference:
         """How much better cosines order the labelled pairs, with interval and p from resampled pairs."""
         scores = np.array([one.score for one in self.alike], np.float64)
-
-        def gap(chosen: NDArray[np.int64]) -> float:
-            both = (spearman(one.alike[chosen], scores[chosen], n=1)[0] for one in (other, base))
-            return next(both) - next(both)
-
         rng = np.random.default_rng(0)
-        found = [gap(rng.integers(0, len(scores), len(scores))) for _ in range(_RESAMPLES)]
-        gaps = np.nan_to_num(np.array(found))
-        mean = float(np.nan_to_num(gap(np.arange(len(scores)))))
+        draws = rng.integers(0, len(scores), (_RESAMPLES, len(scores)))  # (R, P)
+        whole = np.arange(len(scores))[None]
+        gaps, (mean,) = (
+            correlations(other.alike[rows], scores[rows]) - correlations(base.alike[rows], scores[rows])
+            for rows in (draws, whole)
+        )
         low, high = np.percentile(gaps, (2.5, 97.5))
         tail = min((gaps <= 0).sum(), (gaps >= 0).sum()) + 1
         p = min(1.0, float(2 * tail / (_RESAMPLES + 1)))
-        return Difference(mean=mean, low=float(low), high=float(high), p=p)
+        return Difference(mean=float(mean), low=float(low), high=float(high), p=p)
 
 
 def best(verdicts: Sequence[Verdict]) -> Verdict | None:

@@ -4,9 +4,8 @@ Every row of general.json is a sentence, the same said otherwise, and two more o
 sentences are of all degrees of likeness. They were written for this purpose, and are no one's training text.
 """
 
-# S sentences, D dimensions
+# S sentences, D dimensions, P pairs, R rows
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inlay.embed.static import unit
-from inlay.evaluate.intervals import spearman
 from inlay.files import read_json
 
 _FILE = Path(__file__).with_name("general.json")
@@ -33,12 +31,12 @@ def agreement(before: NDArray[np.float32], after: NDArray[np.float32]) -> float:
     """
     pairs = np.triu_indices(len(before), 1)
     one, other = ((unit(vectors) @ unit(vectors).T)[pairs].astype(np.float64) for vectors in (before, after))
-    return _or_zero(spearman(one, other, n=1)[0])
+    return float(correlations(one[None], other[None])[0])
 
 
 def similarity(left: NDArray[np.float32], right: NDArray[np.float32], scores: Sequence[float]) -> float:
     """Spearman's correlation of the cosines of rows with scores that people gave the pairs."""
-    return _or_zero(spearman(cosines(left, right), np.asarray(scores, np.float64), n=1)[0])
+    return float(correlations(cosines(left, right)[None], np.asarray(scores, np.float64)[None])[0])
 
 
 def cosines(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -46,5 +44,11 @@ def cosines(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np
     return np.einsum("pd,pd->p", unit(left), unit(right), dtype=np.float64)
 
 
-def _or_zero(correlation: float) -> float:
-    return 0.0 if math.isnan(correlation) else correlation
+def correlations(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(R,) Spearman's correlation of each row (R, P) with its row; 0 where one of the two is constant."""
+    from scipy.stats import rankdata
+
+    x, y = (rankdata(rows, axis=1) for rows in (a, b))
+    x, y = (rows - rows.mean(axis=1, keepdims=True) for rows in (x, y))
+    size = np.sqrt(np.square(x).sum(axis=1) * np.square(y).sum(axis=1))
+    return np.divide((x * y).sum(axis=1), size, out=np.zeros(len(x)), where=size > 0)

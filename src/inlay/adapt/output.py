@@ -73,12 +73,7 @@ def adapted(
         raise InputError(f"lang={lang!r} must be auto or one of {', '.join(LANGUAGES)}")
     found = language(document.text for document in documents) if lang == "auto" else lang
     held = hold_out(documents, seed=seed, searched=_SEARCHED)
-    try:
-        report = adapt(base, documents, held, found, config, part, seed=seed, given=given, judged=judged)
-    except InputError:
-        if not any(entry.is_dir() for entry in part.glob("*")):  # no stage is done that could be gone on from
-            shutil.rmtree(part, ignore_errors=True)
-        raise
+    report = adapt(base, documents, held, found, config, part, seed=seed, given=given, judged=judged)
     tree = report.tree() | {
         "base": str(base),
         "model": str(out),

@@ -67,8 +67,10 @@ class Done:
 class Steps:
     """The stages, in order; each reads what the ones before left on disk."""
 
-    def __init__(self, task: Task, run: Run) -> None:
-        self.task, self.config, self.run = task, task.config, run
+    run: Run
+
+    def __init__(self, task: Task) -> None:
+        self.task, self.config = task, task.config
         secret = set(task.held.positions)
         self.rest = [at for at in range(len(task.documents)) if at not in secret]
         held = task.held
@@ -87,8 +89,9 @@ class Steps:
             held = with_labelled(held, asked)
         self.examiner = Examiner(held, task.lang, task.config.gate, judged=task.judged, alike=out)
 
-    def make(self) -> Done:
-        """All stages; nothing is trained where nothing could be shown of it."""
+    def make(self, run: Run) -> Done:
+        """All stages, in the run's folder; nothing is trained where nothing could be shown of it."""
+        self.run = run
         if short := self.examiner.enough:
             return self._told({"why": [f"the base is kept: {short}"], "rows": [], "figures": [], "share": None}, None)
         chosen = self._last()
