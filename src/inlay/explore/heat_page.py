@@ -42,7 +42,7 @@ def table(shown: Heat) -> str:
             value = float(shown.values[row, column])
             share = shown.share(value)
             red, green, blue = (round(255 + share * (end - 255)) for end in _DEEP)
-            deep = ' class="deep"' if share > 0.6 else ""
+            deep = ' class="deep"' if share > 0.72 else ""
             said = f"{value:.2f}" if len(names) <= _NUMBERED else ""
             style = f"background: rgb({red}, {green}, {blue}); color: {'#fff' if deep else '#1c2024'}"
             cells.append(f'<td{deep} style="{style}" title="{name} · {other}: {value:.3f}">{said}</td>')

@@ -49,7 +49,7 @@ def draw_png(shown: Heat, path: Path) -> None:
         for row in range(n):
             for column in range(n):
                 value = float(shown.values[row, column])
-                ink = "#ffffff" if shown.share(value) > 0.6 else INK
+                ink = "#ffffff" if shown.share(value) > 0.72 else INK
                 axes.text(column, row, f"{value:.2f}", ha="center", va="center", fontsize=0.75 * size, color=ink)
     bar = figure.add_axes(((room + side + 0.15) / width, 0.5 / height, 0.14 / width, side / height))
     figure.colorbar(image, cax=bar).ax.tick_params(labelsize=7, colors=MUTED, length=2)

@@ -179,7 +179,7 @@ def _legend(shown: PointMap) -> str:
     counts = Counter(shown.groups)
     swatch = '<svg viewBox="0 0 10 10" aria-hidden="true"><circle class="g{}" cx="5" cy="5" r="5"/></svg>'
     entries = "".join(
-        f"<li>{swatch.format(shade)}<bdi>{escape(name, 60) or '(empty)'}</bdi> {counts[name]:,}</li>"
+        f"<li>{swatch.format(shade)}<bdi>{escape(name, 60) or '(empty)'}</bdi> ({counts[name]:,})</li>"
         for shade, name in enumerate(shown.order)
     )
     return f'\n<ul class="legend">{entries}</ul>'
