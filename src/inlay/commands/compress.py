@@ -71,10 +71,10 @@ def compress(
     --report shows for each way the size, the speed and nDCG@10 before and after, with the 95 % interval of the change:
     on judged queries, or on questions mined from the text, whose answers were held out. The ways for weights, heads and
     layers change the model; those for vectors change the index alone. --out writes the model by the ways that are
-    given, in the order of the flags, with the documents of DIR for search if it has any.
+    given (vocabulary, layers, heads, zeros, dimensions, then weights), with the documents of DIR for search if it has
+    any.
 
     Examples:
-    inlay compress model --report
     inlay compress model --on cranfield --report --figures compression.json
     inlay compress model --on notes/ --vocabulary --weights int8 --vectors binary --out small
     """

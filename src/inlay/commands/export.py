@@ -26,6 +26,7 @@ def export(
 
     Examples:
     inlay export model --onnx model.onnx
+    inlay export sentence-transformers/all-MiniLM-L6-v2 --onnx minilm.onnx --json
     """
     from inlay.embed.export import export_onnx
 
