@@ -4,6 +4,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -177,6 +178,14 @@ class ProductCoder:
     tables: list[Array] = field(default_factory=list)
     """P times (256, S): the centroids of each part; none before `learn`."""
 
+    @cached_property
+    def stacked(self) -> Array:
+        """(P, 256, S): the centroids of all parts; what the last one lacks of S numbers is zero."""
+        found = np.zeros((len(self.tables), 256, self.storage.part), np.float32)
+        for p, table in enumerate(self.tables):
+            found[p, :, : table.shape[1]] = table
+        return found
+
     @property
     def more(self) -> int:
         """Candidates for each result."""
@@ -220,9 +229,13 @@ class ProductCoder:
 
         parts, size = np.ascontiguousarray(codes["parts"]), self.storage.part
         found = np.zeros((len(queries), len(parts)), np.float32)
-        # (P, Q, 256) what each centroid gives with its part of each query.
-        each = [queries[:, p * size : (p + 1) * size] @ table.T for p, table in enumerate(self.tables)]
-        for row, lookups in enumerate(np.stack(each, axis=1) if each else ()):
+        if not self.tables:
+            return found
+        padded = np.zeros((len(queries), self.stacked.shape[0] * size), np.float32)
+        padded[:, : self.dim] = queries
+        split = padded.reshape(len(queries), -1, size).swapaxes(0, 1)  # (P, Q, S)
+        each = np.matmul(split, self.stacked.swapaxes(1, 2))  # (P, Q, 256): what a centroid gives with its part
+        for row, lookups in enumerate(np.ascontiguousarray(each.swapaxes(0, 1))):
             add_up(lookups, parts, found[row])
         found *= codes["filled"]
         return found
@@ -232,7 +245,9 @@ class ProductCoder:
         if self.storage.rescore:
             return self.storage.rescore.coder(self.dim).decode(codes)
         parts = codes["parts"]
-        rows = np.concatenate([table[parts[:, p]] for p, table in enumerate(self.tables)], axis=1)
+        if not self.tables:
+            return np.zeros((len(parts), self.dim), np.float32)
+        rows = self.stacked[np.arange(parts.shape[1]), parts].reshape(len(parts), -1)[:, : self.dim]
         return np.asarray(rows * codes["filled"][:, None], np.float32)
 
 
