@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from inlay.convert import save_model
 from inlay.live import say
+from inlay.model.heads import Place
 from inlay.model.model import Model, ModelConfig
 from inlay.objective.contrastive import Contrastive
 from inlay.objective.objective import Objective
@@ -82,8 +84,36 @@ def _trained(config: Pretrain, work: "Work", folder: Folder) -> dict[str, Any]:
     run = Run(folder.path, trainer, config.train, held, begin=folder.begin, label="pretrain")
     for _ in run:
         pass
-    tells = not isinstance(config.objective, Contrastive)  # all others tell tokens, and can be held against it
-    return run.finish(tokenizer, unigram_entropy=heldout_entropy(shards) if tells else None)
+    # All others tell tokens, and can be held against their frequencies.
+    tells = not isinstance(config.objective, Contrastive)
+    return run.finish(
+        tokenizer,
+        save=_save_vectors(config.objective.pool) if isinstance(config.objective, Contrastive) else save_model,
+        unigram_entropy=heldout_entropy(shards) if tells else None,
+    )
+
+
+def _save_vectors(pool: Place) -> Callable[..., None]:
+    """How a model is saved that was trained to give vectors: its folder says from which rows they are read.
+
+    No folder can say that they are the pooler's: such a model is saved as any other.
+    """
+    from inlay.embed.context import ContextEmbedder, EmbedConfig
+    from inlay.embed.folder_save import save_embedder
+    from inlay.embed.pool import CLS, Last, Mean, Pool
+    from inlay.embed.torch_backend import TorchBackend
+
+    pools: dict[Place, Pool] = {"first": CLS(), "last": Last(), "mean": Mean()}
+    if pool not in pools:
+        return save_model
+
+    def save(model: Model, place: Path, *, tokenizer: Tokenizer, force: bool) -> None:
+        training = model.training
+        embedder = ContextEmbedder(tokenizer, TorchBackend(model), EmbedConfig(pools=(pools[pool],)))
+        save_embedder(embedder, place, force=force)
+        model.train(training)
+
+    return save
 
 
 class Work:
