@@ -6,15 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_embedders import WORDS, Mixing, mixing, tokenizer
+from tiny_embedders import WORDS, Mixing, mixing
 
 from inlay.config import from_tree, to_tree
 from inlay.embed.context import EmbedConfig
 from inlay.embed.long import LateChunks, Long, Truncate, Windows, kept, pieces
 from inlay.embed.pool import CLS, Last, Max, Mean, MeanSqrt, Weighted
 from inlay.errors import InputError
-from inlay.tokenize.slices import slices
-from inlay.tokenize.tokenizer import Tokenizer
 
 ROOM = 10
 """Tokens of a text that the stand-in encoder takes beside [CLS] and [SEP]."""
@@ -153,29 +151,3 @@ def test_a_long_text_is_read_a_few_windows_at_a_time() -> None:
     model.encode([LONG * 1000])
     assert sum(backend.asked) > 37_000
     assert max(backend.asked) < 5000
-
-
-# --- slices of very long texts
-
-
-@pytest.mark.parametrize("size", [40, 100])
-def test_slices_give_the_tokens_of_the_whole_text(size: int) -> None:
-    rng = np.random.default_rng(size)
-    marks = ["\n", " ", ", ", "。", "", "  ", "\u0301 ", " \ud800 ", "👩‍👩‍👧 ", "\u202e"]
-    text = "".join(rng.choice([*WORDS, "unknown", "火水石"]) + marks[rng.integers(10)] for _ in range(500))
-    found = slices(tokenizer(), text, size)
-    assert "".join(found) == text
-    assert len(found) > 10
-    assert np.array_equal(tokenizer().encode(found).ids, tokenizer().encode([text]).ids)
-
-
-def test_a_text_that_offers_no_place_for_a_cut_stays_whole() -> None:
-    assert slices(tokenizer(), "a" * 1000, 40) == ["a" * 1000]
-    assert slices(tokenizer(), "", 40) == [""]
-    # A tokenizer whose pieces go over spaces gives other tokens wherever it is cut there.
-    tree: dict[str, Any] = tokenizer().tree()
-    tree["pre_tokenizer"] = None
-    across = Tokenizer(tokenizer()._engine).rebuilt(tree)
-    text = "the river is cold " * 100
-    assert "".join(slices(across, text, 40)) == text
-    assert np.array_equal(across.encode(slices(across, text, 40)).ids, across.encode([text]).ids)

@@ -1,5 +1,6 @@
 """Words: the language told, every letter kept, and the terms that retrieval counts."""
 
+import itertools
 import marshal
 import tempfile
 import time
@@ -13,7 +14,7 @@ from Stemmer import Stemmer
 
 from inlay.errors import InputError
 from inlay.text import words
-from inlay.text.words import LANGUAGES, analyzer, is_unspaced, language, segmenter, stemmer, stop_words
+from inlay.text.words import LANGUAGES, analyzer, is_unspaced, language, segmenter, stemmer, stop_words, word_spans
 
 SAMPLES = {
     "en": "The cat sat on the mat, and it was as happy as a cat can be in the sun.",
@@ -196,3 +197,16 @@ def test_a_megabyte_of_one_character_takes_linear_time(make: Callable[[], words.
     begin = time.process_time()
     split(character * 1_000_000)
     assert time.process_time() - begin < 8
+
+
+@given(st.text(max_size=60))
+@example("İstanbul is İ cold ΣΑΣ ΟΔΟΣ. is")
+@example("_snake_case 我们学习机器学习模型 \ud800 I")
+@settings(max_examples=100, deadline=None)
+def test_spans_are_those_of_the_segmenters_words(text: str) -> None:
+    for lang in ("en", "zh", "chars", None):
+        found = word_spans(text, lang)
+        assert all(0 <= start < stop <= len(text) for start, stop in found)
+        assert all(before[1] <= after[0] for before, after in itertools.pairwise(found))
+        if lang and "İ" not in text and "Σ" not in text:  # small letters of these depend on more than the letter
+            assert [text[start:stop].lower() for start, stop in found] == segmenter(lang)(text)

@@ -99,6 +99,7 @@ def merged(found: Array, segments: Segments, pools: Sequence[Pool], n_groups: in
     size = segments.sizes.astype(np.float64)
     counts = np.add.reduceat(size, starts)[:, None]
     weights = np.add.reduceat(size * (segments.places + (size + 1) / 2), starts)[:, None]
+    one: NDArray[np.floating]
     for at, (how, part) in enumerate(zip(pools, np.split(found, len(pools), axis=1), strict=True)):
         match how:
             case CLS():
