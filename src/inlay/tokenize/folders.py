@@ -43,8 +43,7 @@ def read(folder: Path) -> "tuple[Engine, Facts]":
         engine = border.read(folder / _JSON)
         with border.quiet(folder):
             _adapt(engine, settings, family)
-            known = engine.get_vocab(with_added_tokens=True)
-            roles = _roles(settings, family, known)
+            roles = _roles(settings, family, engine)
             _add(engine, settings, roles, settings.extra or settings.old_extra or (), folder)
     else:
         family = _named(settings) or _guessed(folder, settings)
@@ -98,15 +97,15 @@ def _guessed(folder: Path, settings: Settings) -> Family:
     )
 
 
-def _roles(settings: Settings, family: Family | None, known: Iterable[str] | None = None) -> dict[str, Special]:
-    """The token of each role: the one that the folder names, else the family's, if it is among the known ones."""
+def _roles(settings: Settings, family: Family | None, engine: "Engine | None" = None) -> dict[str, Special]:
+    """The token of each role: the one that the folder names, else the family's, if the engine has it."""
     found: dict[str, Special] = {}
     for role in ROLES:
         usual = family.roles.get(role) if family else None
         if role in settings.roles:
             if token := settings.roles[role]:
                 found[role] = token
-        elif family and usual and (known is None or usual in known):
+        elif family and usual and (engine is None or engine.token_to_id(usual) is not None):
             found[role] = Special(content=usual, lstrip=role in family.lstrip)
     return found
 
@@ -139,6 +138,8 @@ def _add(
                 special=token.special or token.content in names,
             )
         )
+    if not made:
+        return
     clashes = _clashes(engine)
     engine.add_tokens(made)
     # The engine numbers new tokens from the count of the old ones on: where old ids have holes, one may be taken.
@@ -203,10 +204,9 @@ def _frame(engine: "Engine", settings: Settings, family: Family, roles: dict[str
 
 def _check_ids(engine: "Engine", settings: Settings, folder: Path) -> None:
     """The added tokens have the ids that the files give them."""
-    ids = engine.get_vocab(with_added_tokens=True)
     for number, token in settings.added.items():
-        if ids.get(token.content) != number:
+        if (found := engine.token_to_id(token.content)) != number:
             raise InputError(
                 f"{folder}: the files give {token.content[:40]!r} the id {number}, and the vocabulary "
-                f"{ids.get(token.content)}; they are of different tokenizers, copy them again"
+                f"{found}; they are of different tokenizers, copy them again"
             )
