@@ -135,7 +135,7 @@ def test_what_is_told_of_batches_changes_with_what_is_in_them() -> None:
 
 
 def test_pairs_that_nothing_can_be_learnt_from_are_refused() -> None:
-    with pytest.raises(InputError, match="all 3 pairs share a text"):
+    with pytest.raises(InputError, match="all 3 pairs that are learnt from share a text"):
         made(pairs([4, 4, 4]))
     same = [Alike(left="w1", right="w2", score=2), Alike(left="w3", right="w4", score=2)]
     with pytest.raises(InputError, match="all 2 pairs have the score 2, which orders nothing"):

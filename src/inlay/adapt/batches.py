@@ -63,7 +63,9 @@ class PairBatches(_Shuffled):
         prompts: tuple[str, str],
     ) -> None:
         if len(set(pairs.groups.tolist())) < 2:
-            raise InputError(f"all {len(pairs)} pairs share a text, so that no query has a wrong answer; give others")
+            raise InputError(
+                f"all {len(pairs)} pairs that are learnt from share a text, so that nothing is a wrong answer; give more"
+            )
         size = min((len(one) for one in pairs.negatives), default=0)
         queries, answers = (
             [prompt + text for text in texts]

@@ -72,6 +72,12 @@ def answered(given: Sequence[Answered]) -> Pairs:
     )
 
 
+def apart_from(pairs: Pairs, texts: Iterable[str]) -> Pairs:
+    """The pairs whose query is none of these texts: what is asked must not be trained on."""
+    secret = {fingerprint(text) for text in texts}
+    return pairs.select([at for at, query in enumerate(pairs.queries) if fingerprint(query) not in secret])
+
+
 def split_answered(pairs: Pairs, *, seed: int) -> tuple[Pairs, Pairs]:
     """(to learn from, held out): whole groups, a fifth of them; none is held out where that leaves fewer than two."""
     names = np.unique(pairs.groups)

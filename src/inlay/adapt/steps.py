@@ -17,7 +17,7 @@ from inlay.adapt.config import AdaptConfig
 from inlay.adapt.gate import Examiner, Verdict, best
 from inlay.adapt.interpolate import between
 from inlay.adapt.negatives import with_hard
-from inlay.adapt.pairs import Pairs, answered, mined, split_alike, split_answered, with_labelled
+from inlay.adapt.pairs import Pairs, answered, apart_from, mined, split_alike, split_answered, with_labelled
 from inlay.adapt.tuning import forget, learn_pairs, learn_text, place_of, prompts_of
 from inlay.embed.context import ContextEmbedder
 from inlay.embed.folder import Parts, tokenizer_of
@@ -85,8 +85,9 @@ class Steps:
             self.alike, out = split_alike([one for one in task.given if isinstance(one, Alike)], seed=task.seed)
         else:
             whole = answered([one for one in task.given if isinstance(one, Answered)])
-            self.pairs, asked = split_answered(whole, seed=task.seed)
+            learnt, asked = split_answered(whole, seed=task.seed)
             held = with_labelled(held, asked)
+            self.pairs = apart_from(learnt, held.secret)
         self.examiner = Examiner(held, task.lang, task.config.gate, judged=task.judged, alike=out)
 
     def make(self, run: Run) -> Done:
