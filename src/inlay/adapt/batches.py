@@ -64,7 +64,7 @@ class PairBatches(_Shuffled):
     ) -> None:
         if len(set(pairs.groups.tolist())) < 2:
             raise InputError(
-                f"all {len(pairs)} pairs that are learnt from share a text, so that nothing is a wrong answer; give more"
+                f"all {len(pairs)} pairs that are learnt from share a text: nothing is a wrong answer; give more"
             )
         size = min((len(one) for one in pairs.negatives), default=0)
         queries, answers = (
