@@ -32,6 +32,19 @@ class Fitted:
     folder: Path
     tree: dict[str, Any]
 
+    def _repr_html_(self) -> str:
+        from inlay.embed.notebook import rows
+
+        kinds = dict.fromkeys(kind for rung in self.tree["ladder"] for kind in rung["scores"])
+        lines = [
+            ["shipped" if rung["shipped"] else "", rung["name"]]
+            + [rung["scores"][kind]["ndcg@10"] if rung["scores"].get(kind) else "" for kind in kinds]
+            + [rung["mean"], rung["what"]]
+            for rung in self.tree["ladder"]
+        ]
+        head = ["", "method", *(f"nDCG@10 by {kind}" for kind in kinds), "mean", "what"]
+        return rows(f"Fitted: {self.folder}", head, lines)
+
 
 def fit(
     *sources: Source,

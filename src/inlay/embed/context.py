@@ -120,6 +120,14 @@ class ContextEmbedder:
     def __repr__(self) -> str:
         return f"ContextEmbedder({self.backend.n_layers} layers, {self.dim} dimensions, {self.backend.name})"
 
+    def _repr_html_(self) -> str:
+        from inlay.embed.notebook import facts
+
+        known: dict[str, object] = {"dimensions": self.dim, "layers": self.backend.n_layers}
+        known |= {"pools": ", ".join(map(repr, self.config.pools)), "layer": repr(self.config.layer)}
+        known |= {"tokens at most": self.max_length, "vocabulary": self.tokenizer.size, "backend": self.backend.name}
+        return facts("ContextEmbedder", known | {"prompts": ", ".join(map(repr, self.config.prompts)) or None})
+
     @overload
     def encode(
         self,

@@ -42,6 +42,11 @@ class EncodeReport:
             f"{self.empty:,} texts without a known word (vector zero)"
         )
 
+    def _repr_html_(self) -> str:
+        from inlay.embed.notebook import facts
+
+        return facts("EncodeReport", {field.name: getattr(self, field.name) for field in fields(self)})
+
 
 def total(reports: Iterable[EncodeReport]) -> EncodeReport:
     """What became of the texts of several calls."""

@@ -66,6 +66,12 @@ class StaticEmbedder:
     def __repr__(self) -> str:
         return f"StaticEmbedder({len(self.table)} tokens, {self.dim} dimensions)"
 
+    def _repr_html_(self) -> str:
+        from inlay.embed.notebook import facts
+
+        known = {"dimensions": self.dim, "tokens": len(self.table), "known tokens": int(self._known.sum())}
+        return facts("StaticEmbedder", known | {"length 1": self.normalize, "MB": self.table.nbytes / 1e6})
+
     @overload
     def encode(
         self, texts: Sequence[str], *, dim: int | None = None, batch_size: int = 1024, prompt: str | None = None

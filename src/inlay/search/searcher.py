@@ -23,6 +23,8 @@ _FOLDER = "search"
 _SETTINGS, _DOCUMENTS = "search.json", "documents.jsonl"
 _BLOCK = 256
 """Queries at a time at most."""
+_EMBEDDED = 512
+"""Documents embedded at a time: an encoder takes some seconds for them, and then the live line moves."""
 _EXACT = 200_000
 """Documents up to which dense search is exact: a product with so many vectors is quicker than building a graph."""
 _SCORES = 1 << 23
@@ -37,6 +39,17 @@ class Hit:
     score: float
     title: str
     text: str
+
+
+class Hits(list[Hit]):
+    """The hits of a query, best first: a list that a notebook shows as a table."""
+
+    def _repr_html_(self) -> str:
+        from inlay.embed.notebook import rows, shorten
+
+        lines = [(place, hit.score, hit.id, shorten(hit.title, 60), shorten(hit.text, 120))
+                 for place, hit in enumerate(self, 1)]  # fmt: skip
+        return rows(f"{len(self)} hits", ("", "score", "id", "title", "text"), lines)
 
 
 class Searcher:
@@ -62,8 +75,8 @@ class Searcher:
         index = Index(embedder.dim, approximate_above=_EXACT)
         texts = [document.full for document in documents]
         with Live("index vectors", len(texts), "documents") as live:
-            for start in range(0, len(texts), 4096):
-                block = slice(start, start + 4096)
+            for start in range(0, len(texts), _EMBEDDED):
+                block = slice(start, start + _EMBEDDED)
                 index.add(
                     [str(number) for number in range(len(texts))[block]],
                     embedder.encode(texts[block], prompt="document"),
@@ -73,20 +86,20 @@ class Searcher:
             lexical = Lexical.build(live.over(texts), lang)
         return cls(documents, embedder, Ranker(lexical, index, fusion or Fusion()), mode)
 
-    def search(self, query: str, k: int = 10, mode: Mode | None = None) -> list[Hit]:
+    def search(self, query: str, k: int = 10, mode: Mode | None = None) -> Hits:
         """The k best documents for a query, best first; none for a query of which nothing is known.
 
         By words or vectors alone, a document that shares nothing with the query is no hit; the hybrid ranks them all.
         """
         return self.search_all([query], k, mode)[0]
 
-    def search_all(self, queries: Sequence[str], k: int = 10, mode: Mode | None = None) -> list[list[Hit]]:
+    def search_all(self, queries: Sequence[str], k: int = 10, mode: Mode | None = None) -> list[Hits]:
         """The hits of each query, in the order of the queries."""
         return [
-            [
+            Hits(
                 Hit(id=document.id, score=score, title=document.title, text=document.text)
                 for document, score in ((self.documents[row], score) for row, score in ranking)
-            ]
+            )
             for ranking in self._rankings(queries, k, mode)
         ]
 
