@@ -197,6 +197,17 @@ def test_the_encoders_tokenizer_knows_the_same_words_as_the_tables(documents: li
     assert set(grown.roles.values()) == {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"}
 
 
+def test_lines_that_ask_for_nothing_and_pair_with_nothing_ship_the_base(place: Path, tmp_path: Path) -> None:
+    words = [word for word in Tokenizer.load(place).vocabulary if word.isalpha()]
+    rng = np.random.default_rng(0)
+    lines = [" ".join(rng.choice(words, 12)) for _ in range(60)]
+    made = fit(lines, out=tmp_path / "model", config=replace(SMALL, base=Base(folder=str(place)), encoder=TINY))
+    assert made.tree["held_out"]["documents"] == 0
+    assert made.tree["choice"]["dense"] == "base"
+    assert "encoder" not in [row["name"] for row in made.tree["ladder"]]
+    assert Searcher.load(made.folder).search(lines[7], 1)[0].text == lines[7]
+
+
 def test_a_run_broken_within_each_new_stage_ends_as_the_unbroken_one(
     documents: list[Document], place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

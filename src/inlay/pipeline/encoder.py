@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from inlay.embed.context import ContextEmbedder
 from inlay.embed.embedder import load
 from inlay.embed.folder_save import save_embedder
+from inlay.errors import InputError
 from inlay.evaluate.choice import Bench, Member
+from inlay.live import say
 from inlay.pipeline.config import FitConfig, Scratch
 from inlay.pipeline.ground import Ground
 from inlay.pipeline.measured import Measured, note, rung_table
@@ -20,6 +22,7 @@ from inlay.tokenize.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from inlay.adapt.config import MLM, Contrast
+    from inlay.adapt.pairs import Pairs
     from inlay.model.model import Model
 
 Array = NDArray[np.float32]
@@ -41,9 +44,17 @@ def measure(run: Run, ground: Ground, bench: Bench, found: Measured, dense: str)
     scratch = affordable(ground.config)
     if scratch is None:
         return None
+    from inlay.adapt.config import Mined
+    from inlay.adapt.pairs import mined
+
+    try:
+        pairs = mined(ground.distinct, ground.held, Mined(), seed=ground.config.seed)
+    except InputError:
+        say("note: no encoder is trained: the text gives too few pairs to learn from")
+        return None
 
     def make(part: Path) -> None:
-        save_embedder(_train(run, ground, scratch, rung_table(run, dense)), part / _MODEL)
+        save_embedder(_train(run, ground, scratch, pairs, rung_table(run, dense)), part / _MODEL)
         note(bench, _member(ground, bench, part), [], part)
 
     made = run.stage(f"rung {ENCODER}", make)
@@ -83,10 +94,8 @@ def steps(scratch: Scratch, seconds: float, n_tokens: int) -> "tuple[MLM, Contra
     )
 
 
-def _train(run: Run, ground: Ground, scratch: Scratch, table: Array) -> ContextEmbedder:
+def _train(run: Run, ground: Ground, scratch: Scratch, pairs: "Pairs", table: Array) -> ContextEmbedder:
     """The work stands in a folder of the run, where it goes on after a break."""
-    from inlay.adapt.config import Mined
-    from inlay.adapt.pairs import mined
     from inlay.adapt.tuning import learn_pairs, learn_text
     from inlay.embed.torch_backend import TorchBackend
 
@@ -108,7 +117,6 @@ def _train(run: Run, ground: Ground, scratch: Scratch, table: Array) -> ContextE
         threads=scratch.threads,
         seed=config.seed,
     )
-    pairs = mined(ground.distinct, ground.held, Mined(), seed=config.seed)
     model = learn_pairs(
         model,
         None,
