@@ -278,7 +278,7 @@ REFUSED: dict[str, tuple[Edit, str]] = {
     "no pooling's file": (removed(POOLING), r"1_Pooling/config\.json: no such file"),
     "no weights": (removed("model.safetensors"), "holds no weights"),
     "unknown family": (said("config.json", model_type="mamba"), "mamba"),
-    "not finite": (not_finite, "not finite|is nan at"),
+    "not finite": (not_finite, "not finite|is nan at|not all finite"),
     "weights cut": (cut("model.safetensors", 4000), "safetensors"),
     "settings cut": (cut("config.json", 30), "config.json: not JSON"),
     "modules cut": (cut("modules.json", 30), "modules.json: not JSON"),

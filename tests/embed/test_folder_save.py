@@ -239,3 +239,29 @@ def test_an_embedder_without_a_folder_says_so(encoder: Path, tmp_path: Path) -> 
     with pytest.raises(InputError, match="was not opened from a folder"):
         save_embedder(made, tmp_path / "saved")
     assert not (tmp_path / "saved").exists()
+
+
+def test_a_name_on_the_hub_is_opened_from_its_cache_where_files_are_links(
+    encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    save_embedder(embedder(encoder, dense=(linear(DIM, 8),), prompts={"q": "fire "}), tmp_path / "saved")
+    home, commit = tmp_path / "cache" / "models--someone--small", "0" * 40
+    for number, file in enumerate(sorted(path for path in (tmp_path / "saved").rglob("*") if path.is_file())):
+        link = home / "snapshots" / commit / file.relative_to(tmp_path / "saved")
+        blob = home / "blobs" / f"{number:040}"
+        for path in (link, blob):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        file.rename(blob)
+        link.symlink_to(os.path.relpath(blob, link.parent))
+    (home / "refs").mkdir()
+    (home / "refs" / "main").write_text(commit)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    found = load("someone/small")
+    expected = embedder(encoder, dense=(linear(DIM, 8),), prompts={"q": "fire "})
+    np.testing.assert_allclose(found.encode(TEXTS, prompt="q"), expected.encode(TEXTS, prompt="q"), atol=2e-6)
+    assert read_folder("someone/small").snapshot
+    with pytest.raises(InputError, match="HF_HUB_OFFLINE"):
+        load("someone/else")
