@@ -1,5 +1,6 @@
 """A suite: named tasks that are run one after the other, and what could not be run, and why."""
 
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +87,7 @@ def run(
         except InputError as error:
             skipped.append(Skipped(on=task.name, kind=task.kind, why=str(error)))
             continue
-        there.append((task, task.read(place)))
+        there.append((task, _read(task, place)))
     if not there:
         raise InputError(f"none of the {len(tasks)} tasks can be run; {skipped[0].on}: {skipped[0].why}")
     results = []
@@ -121,6 +122,16 @@ def _place(task: Task, folder: str | Path | None) -> Path:
         return data.path(task.data_set)
     except InputError as error:
         raise InputError(f"not in {folder}; {error}" if folder is not None else str(error)) from None
+
+
+def _read(task: Task, place: Path) -> Judged:
+    try:
+        return task.read(place)
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        why = f"{type(error).__name__}: {error}"
+        raise InputError(f"{place}: cannot be read for {task.name} ({why:.120}); the data set is not whole") from None
 
 
 def _need(task: Task) -> None:
