@@ -210,3 +210,9 @@ def test_spans_are_those_of_the_segmenters_words(text: str) -> None:
         assert all(before[1] <= after[0] for before, after in itertools.pairwise(found))
         if lang and "İ" not in text and "Σ" not in text:  # small letters of these depend on more than the letter
             assert [text[start:stop].lower() for start, stop in found] == segmenter(lang)(text)
+
+
+def test_chinese_in_a_text_leaves_the_words_of_other_scripts_whole() -> None:
+    text = "A naïve café: 机器学习很有趣, 3d"
+    words_found = [text[start:stop] for start, stop in word_spans(text)]
+    assert words_found == ["A", "naïve", "café", "机器", "学习", "很", "有趣", "3d"]

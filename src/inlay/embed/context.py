@@ -215,7 +215,7 @@ class ContextEmbedder:
     ) -> Units:
         """A vector for every word of the texts: the row of its first or last token, or the mean over its tokens.
 
-        Words are those of the language's segmenter; without `lang`, texts with Han characters are cut as Chinese.
+        Words are those of the language's segmenter; without `lang`, runs of letters, cut as Chinese where they are Han.
         """
         running = self.running(threads=threads, exact=exact)
         return units.words(self, texts, by=by, lang=lang, prompt=prompt, on_drop=on_drop, running=running)

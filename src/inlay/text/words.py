@@ -77,14 +77,25 @@ def segmenter(lang: str, *, user_dictionary: str | Path | None = None) -> Segmen
 def word_spans(text: str, lang: str | None = None) -> list[tuple[int, int]]:
     """Where each word of a text lies, `text[start:stop]`, in order; words are the segmenter's of that language.
 
-    Without a language, a text with Han characters is cut as Chinese, any other one by letters and digits.
+    Without a language, a run of letters and digits is a word, and one with Han characters is cut as Chinese.
     """
-    lang = lang or ("zh" if _HAN.search(text) else "en")
-    spans, at = [], 0
     # A character whose small letter is two would move all places behind it.
     small = text.lower() if text.isascii() else "".join(char.lower()[0] for char in text)
-    for word in segmenter(lang)(small):
-        at = small.index(word, at)
+    if lang is not None:
+        return _places(small, segmenter(lang)(small))
+    spans = []
+    for run in _WORD.finditer(small):
+        start, stop = run.span()
+        chinese = _HAN.search(small, start, stop) is not None
+        inside = _places(run[0], segmenter("zh")(run[0])) if chinese else [(0, stop - start)]
+        spans += [(start + first, start + last) for first, last in inside]
+    return spans
+
+
+def _places(text: str, words: Iterable[str]) -> list[tuple[int, int]]:
+    spans, at = [], 0
+    for word in words:
+        at = text.index(word, at)
         spans.append((at, at + len(word)))
         at += len(word)
     return spans
