@@ -15,7 +15,7 @@ from inlay.evaluate.encoding import Encoder, zero_note
 from inlay.evaluate.judged import Halves
 from inlay.evaluate.measured import Figure, Measured
 
-_STRENGTHS = (0.01, 0.1, 1.0)
+_STRENGTHS = (0.001, 0.01, 0.1)
 """What is tried for the C of the logistic regression; less keeps the border simpler."""
 
 

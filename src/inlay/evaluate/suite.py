@@ -129,7 +129,7 @@ def _read(task: Task, place: Path) -> Judged:
         return task.read(place)
     except InputError:
         raise
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         why = f"{type(error).__name__}: {error}"
         raise InputError(f"{place}: cannot be read for {task.name} ({why:.120}); the data set is not whole") from None
 
