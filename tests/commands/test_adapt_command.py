@@ -107,7 +107,7 @@ def test_recipes_pairs_and_judgements_come_from_files(encoder: Path, corpus: Pat
         adapt(encoder, corpus, out, *files, "--recipe", str(tmp_path / "recipe.yaml"), "--quick", "--minutes", "1") == 0
     )
     tree = json.loads((out / "adapt.json").read_text())
-    assert 40 <= tree["learnt"]["pairs"] <= 50
+    assert 25 <= tree["learnt"]["pairs"] < 48  # a fifth is held out, and so are queries that are asked anyway
     assert tree["learnt"]["negatives"] == 2 * tree["learnt"]["pairs"]
     assert tree["figures"][0]["sts"] is not None
 
