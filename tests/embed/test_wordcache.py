@@ -66,14 +66,29 @@ TOKENIZERS = {
 CACHES = {name: WordCache.of(tokenizer) for name, tokenizer in TOKENIZERS.items()}
 
 ALPHABET = st.one_of(
-    st.sampled_from("abthectsmun019 \t\n\r.,!?'-_[]&\"“”’—"),
+    st.sampled_from("abthectsmunABTG019 \t\n\r.,!?'-_[]&\"“”’—"),
     st.sampled_from(
         "éÉİßΣςﬁ中嵌入模型，。\u0301\u0338\u200d\u200b\u00a0\u3000\x00\x0b\x1c\x85\x7f\u2028=<>①가ᄀ\U0001f469\ud800"
     ),
     st.characters(),
 )
 WORDY = st.sampled_from(
-    [*WORDS, "[MASK]", "[mask]", "[UNK]", "the", "The", "xthex", "_the", "!?", "\x00", "a" * 25, "e\u0301"]
+    [
+        *WORDS,
+        "[MASK]",
+        "[mask]",
+        "[UNK]",
+        "the",
+        "The",
+        "xthex",
+        "_the",
+        "中ABT国",
+        "The模型CAT3",
+        "!?",
+        "\x00",
+        "a" * 25,
+        "e\u0301",
+    ]
 )
 TEXT = st.one_of(
     st.text(ALPHABET, max_size=30),

@@ -95,10 +95,11 @@ class WordCache:
         cut = self.borders
         found: list[str] = []
         for chunk in filter(None, _BLANKS.split(text)):
-            if _ODD.search(chunk) is None:
-                found += cut.plain.findall(chunk.lower() if cut.lower else chunk)
-            else:
-                found += cut.odd.findall(chunk)
+            for piece in cut.odd.findall(chunk) if _ODD.search(chunk) else (chunk,):
+                if _ODD.search(piece):
+                    found.append(piece)
+                else:
+                    found += cut.plain.findall(piece.lower() if cut.lower else piece)
         return found
 
     def _composed(self, chunks: list[str]) -> Packed:
