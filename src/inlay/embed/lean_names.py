@@ -25,7 +25,7 @@ def _embeddings(base: str) -> Names:
     }
 
 
-_BERT_BLOCK = {
+_BERT_BLOCK: dict[str, str | tuple[str, ...]] = {
     "attention.qkv.{w}": _of(("attention.self.query", "attention.self.key", "attention.self.value")),
     "attention.out.{w}": "attention.output.dense.{w}",
     "attention_norm.{w}": "attention.output.LayerNorm.{w}",

@@ -67,7 +67,7 @@ def _stack(tree: Settings, layer: Settings) -> Plan:
         norm_first=tree.flag("norm_first"),
         bare_start=tree.flag("bare_start"),
         relative=_relative(tree),
-        local=local and Local(reach=local.integer("reach"), every=local.integer("every"), relative=_relative(local)),
+        local=None if local is None else _local(local),
         causal=tree.flag("causal"),
         activation=activation,
         gated=tree.flag("gated"),
@@ -76,6 +76,10 @@ def _stack(tree: Settings, layer: Settings) -> Plan:
         scale_scores=tree.flag("scale_scores"),
         pruned=tuple(tuple(int(head) for head in block) for block in pruned),
     )
+
+
+def _local(tree: Settings) -> Local:
+    return Local(reach=tree.integer("reach"), every=tree.integer("every"), relative=_relative(tree))
 
 
 def _input(tree: Settings, d: int) -> Input:

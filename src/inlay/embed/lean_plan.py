@@ -155,8 +155,8 @@ class Plan:
 
     def check(self, place: object, n_tensors: int) -> None:
         """InputError for sizes that no file of so many tensors can have; done before anything is made of them."""
-        sizes = (self.input.vocab_size, self.input.width, self.d_model, self.n_heads * self.d_key, self.d_ffn)
-        sizes += (self.input.n_segments, self.most_tokens or 0)
+        sizes = [self.input.vocab_size, self.input.width, self.d_model, self.n_heads * self.d_key, self.d_ffn]
+        sizes += [self.input.n_segments, self.most_tokens or 0]
         if max(sizes) > MOST or self.n_blocks > n_tensors:
             raise InputError(
                 f"{place}: sizes up to {max(sizes)} in {self.n_blocks} layers, but there are {n_tensors} tensors in "
@@ -196,7 +196,8 @@ def _linear(name: str, into: int, out: int, bias: bool) -> dict[str, tuple[int, 
 def _norm(name: str, norm: Norm | None, d: int) -> dict[str, tuple[int, ...]]:
     if norm is None:
         return {}
-    return {name + ".weight": (d,)} | ({name + ".bias": (d,)} if norm.bias and not norm.rms else {})
+    names = (".weight", ".bias") if norm.bias and not norm.rms else (".weight",)
+    return {name + ending: (d,) for ending in names}
 
 
 def _relative(prefix: str, scheme: Relative, plan: Plan) -> dict[str, tuple[int, ...]]:

@@ -212,6 +212,7 @@ def _scheme(scheme: Relative, tensors: Tensors, prefix: str, plan: Plan, block: 
         case Shaw():
             return _Keyed(scheme, tensors[name + "table.weight"])
         case XL():
-            return _XL(tensors[name + "r.weight"], *(tensors[name + one] for one in ("u", "v", "s", "segment")), scale)
+            u, v, s, segment = (tensors[name + one] for one in ("u", "v", "s", "segment"))
+            return _XL(tensors[name + "r.weight"], u, v, s, segment, scale)
         case None:
             return _Nothing()

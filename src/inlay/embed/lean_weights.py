@@ -6,6 +6,7 @@ D model, H heads, K head size.
 import mmap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ Array = NDArray[np.float32]
 Tensors = Mapping[str, Array]
 
 _ELSE = "take config.json and weights from one folder"
-_CODES = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
+_CODES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2"), "BF16": np.dtype("<u2")}
 _MOST = 8
 
 
