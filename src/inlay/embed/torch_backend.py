@@ -46,20 +46,11 @@ class TorchBackend:
     @classmethod
     def load(cls, folder: str | Path, *, device: str | None = None, dtype: DType = "float32") -> Self:
         """The encoder in a folder or on the hub, without its heads; a device that is not there is an InputError."""
-        import torch
-
         from inlay.convert.convert import load_model
 
         if dtype not in DTYPES:
             raise InputError(f"dtype={dtype!r} is unknown{did_you_mean(str(dtype), DTYPES)}")
-        if device is not None:
-            try:
-                torch.empty(0, device=device)
-            except (RuntimeError, AssertionError, ValueError) as error:
-                why = next(iter(str(error).splitlines()), "")[:160]
-                raise InputError(
-                    f"device={device!r} cannot be used ({why}); leave it out to encode on the CPU"
-                ) from None
+        check_device(device)
         model = load_model(folder, heads=[])
         return cls(model if device is None else model.to(device), dtype=dtype)
 
@@ -94,3 +85,16 @@ class TorchBackend:
         if self.dtype == "float32":
             return nullcontext()
         return torch.autocast(self.model.device.type, dtype=getattr(torch, self.dtype))
+
+
+def check_device(device: str | None) -> None:
+    """InputError for a device that this machine does not have, before anything is loaded for it."""
+    import torch
+
+    if device is None:
+        return
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, ValueError) as error:
+        why = next(iter(str(error).splitlines()), "")[:160]
+        raise InputError(f"device={device!r} cannot be used ({why}); leave it out to encode on the CPU") from None
