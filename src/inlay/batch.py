@@ -135,6 +135,33 @@ class Columns:
         return sum(column.n_tokens for column in self.batches)
 
 
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """B pairs of a query and a text that may answer it, each read together; those of one query are a list."""
+
+    pairs: Batch
+    """Query and text of each pair, as a cross-encoder reads them."""
+    lists: NDArray[np.int64]
+    """(B,) which query's list a pair belongs to."""
+    relevance: NDArray[np.float64]
+    """(B,) how well the text answers: 0 for not at all."""
+
+    def __post_init__(self) -> None:
+        for name, given in (("lists", self.lists), ("relevance", self.relevance)):
+            if given.shape != (len(self.pairs),):
+                raise InputError(f"{name} of shape {given.shape} for {len(self.pairs)} pairs; give one for each")
+        if not np.isfinite(self.relevance).all():
+            raise InputError("a relevance is no finite number; give 0 for what does not answer, 1 for what does")
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens of all pairs."""
+        return self.pairs.n_tokens
+
+
 def _joined(name: str, lists: Sequence[Sequence[int]]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """The lists one after another (N,), and how long each is (B,)."""
     arrays = [np.asarray(one) for one in lists]

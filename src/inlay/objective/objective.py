@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor, nn
 
-from inlay.batch import Batch, Columns
+from inlay.batch import Batch, Candidates, Columns
 from inlay.errors import InputError
 from inlay.model.model import Model
 
@@ -47,7 +47,7 @@ class Objective(nn.Module):
     def forward(
         self,
         model: Model,
-        batch: Batch | Columns | Example,
+        batch: Batch | Columns | Candidates | Example,
         rng: np.random.Generator | None = None,
         *,
         over: Mapping[str, float] | None = None,
@@ -57,10 +57,10 @@ class Objective(nn.Module):
         `over` gives the counts to divide by where this is a part of something larger; the parts' losses then add up to
         the whole's. A term without predictions is 0.
         """
-        if isinstance(batch, Batch | Columns):
+        if isinstance(batch, Batch | Columns | Candidates):
             if rng is None:
                 raise InputError("a batch needs rng, which decides what is asked of it; give np.random.default_rng(0)")
-            batch = self.draw(batch, rng)  # type: ignore[arg-type]  # which of the two, the objective says
+            batch = self.draw(batch, rng)  # type: ignore[arg-type]  # which of them, the objective says
         counts = batch.counts if over is None else over
         means = {name: total / max(counts[name], 1) for name, total in self.terms(model, batch).items()}
         parts = [mean * self.weights.get(name, 1.0) for name, mean in means.items() if self.weights.get(name, 1.0)]
