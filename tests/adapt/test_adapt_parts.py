@@ -13,7 +13,7 @@ from inlay.adapt.batches import PairBatches, ScoreBatches, TextBatches, all_sent
 from inlay.adapt.config import MLM, TSDAE, AdaptConfig, Contrast, Gate, Hard, Mined
 from inlay.adapt.general import agreement, general_sentences, similarity
 from inlay.adapt.interpolate import between
-from inlay.adapt.pairs import LABELLED, Pairs, answered, mined, split_alike, split_answered, with_labelled
+from inlay.adapt.pairs import LABELLED, Pairs, answered, apart_from, mined, split_alike, split_answered, with_labelled
 from inlay.batch import Batch
 from inlay.config import from_tree, to_tree
 from inlay.errors import InputError
@@ -82,6 +82,16 @@ def test_scored_pairs_that_are_held_out_share_no_text_with_those_learnt_from() -
     assert split_alike(alike, seed=0) == (alike, [])
 
 
+def test_nothing_is_learnt_of_a_text_that_is_asked_on_whichever_side_it_stands() -> None:
+    given = [("Asked  once", "p0"), ("q1", "p1"), ("q2", "asked once"), ("q3", "p3")]
+    left = apart_from(answered([Answered(query=q, positive=p) for q, p in given]), ["asked once"])
+    assert left.queries == ["q1", "q3"]
+    scored = [Alike(left=q, right=p, score=at) for at, (q, p) in enumerate(given)]
+    assert [one.left for one in split_alike(scored, ["asked once"], seed=0)[0]] == ["q1", "q3"]
+    with pytest.raises(InputError, match="no pair is left to learn from"):
+        split_alike(scored[:2], ["asked once", "q1"], seed=0)
+
+
 def test_labelled_questions_are_asked_among_the_same_texts_and_each_once() -> None:
     there = held().texts[7]
     asked = answered([Answered(query=q, positive=p) for q, p in [("a", there.upper()), ("b", "new"), ("a", "other")]])
@@ -116,6 +126,23 @@ def test_an_epoch_has_every_pair_once_and_a_number_the_same_batch_forever() -> N
         assert all(len(batch.negatives) == 2 for batch in epoch)
     assert [b.groups.tolist() for b in epochs[0]] != [b.groups.tolist() for b in epochs[1]]  # type: ignore[union-attr]
     assert (batches.batch(1).positive.ids == made(pairs(list(range(12)), 2)).batch(1).positive.ids).all()
+
+
+def test_pairs_without_a_token_are_left_out_and_uneven_negatives_cut_and_both_are_said(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    bare = Tokenizer.from_vocabulary([f"w{i}" for i in range(99)])
+    given = pairs([0, 1, 2, 3], negatives=1)
+    given.queries[1] = "\u200b"
+    given.negatives[2] += ("w9",)
+    batch = PairBatches(given, bare, per_batch=4, max_length=8, seed=0, prompts=("", "")).batch(0)
+    assert sorted(batch.groups.tolist()) == [0, 2, 3]  # type: ignore[union-attr]
+    assert len(batch.negatives) == 1
+    scored = [Alike(left=text, right="w1", score=at) for at, text in enumerate(("w2", "\u200b", "w3"))]
+    assert len(ScoreBatches(scored, bare, per_batch=4, max_length=8, seed=0).batch(0)) == 2
+    told = capsys.readouterr().err
+    assert "1 pairs have more negatives than others; 1 of each are learnt from" in told
+    assert told.count("1 pairs are left out, of which a text has no token") == 2
 
 
 def test_prompts_go_before_queries_and_answers() -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inlay.adapt.pairs import Pairs
+from inlay.adapt.pairs import Pairs, need_two_groups, need_two_scores
 from inlay.batch import Batch, Columns
-from inlay.errors import InputError
+from inlay.live import say
 from inlay.text.document import Document
 from inlay.text.labelled import Alike
 from inlay.text.pairs import sentences
@@ -62,22 +62,18 @@ class PairBatches(_Shuffled):
         seed: int,
         prompts: tuple[str, str],
     ) -> None:
-        if len(set(pairs.groups.tolist())) < 2:
-            raise InputError(
-                f"all {len(pairs)} pairs that are learnt from share a text: nothing is a wrong answer; give more"
-            )
         size = min((len(one) for one in pairs.negatives), default=0)
+        if more := sum(len(one) > size for one in pairs.negatives):
+            say(f"note: {more:,} pairs have more negatives than others; {size} of each are learnt from")
         queries, answers = (
             [prompt + text for text in texts]
             for prompt, texts in zip(prompts, (pairs.queries, pairs.positives), strict=True)
         )
         negatives = [[prompts[1] + one[k] for one in pairs.negatives] for k in range(size)]
-        columns = [_encoded(tokenizer, texts, max_length) for texts in (queries, answers, *negatives)]
-        # What a tokenizer gives no token, such as signs that it does not know, has no vector.
-        told = np.flatnonzero(np.all([column.lengths > 0 for column in columns], axis=0))
-        self._columns = [chosen(column, told) for column in columns]
+        self._columns, told = _columns(tokenizer, (queries, answers, *negatives), max_length)
         self._groups = pairs.groups[told]
-        super().__init__(len(told), per_batch, seed, {"pairs": _digest(self._columns, pairs.groups)})
+        need_two_groups(self._groups)
+        super().__init__(len(told), per_batch, seed, {"pairs": _digest(self._columns, self._groups)})
 
     def batch(self, number: int) -> Columns:
         places = self._places(number)
@@ -95,11 +91,10 @@ class ScoreBatches(_Shuffled):
         self, given: Sequence[Alike], tokenizer: Tokenizer, *, per_batch: int, max_length: int, seed: int
     ) -> None:
         sides = [one.left for one in given], [one.right for one in given]
-        self._columns = [_encoded(tokenizer, side, max_length) for side in sides]
-        self._scores = np.array([one.score for one in given], np.float64)
-        if (self._scores == self._scores[0]).all():
-            raise InputError(f"all {len(given)} pairs have the score {self._scores[0]:g}, which orders nothing")
-        super().__init__(len(given), per_batch, seed, {"pairs": _digest(self._columns, self._scores)})
+        self._columns, told = _columns(tokenizer, sides, max_length)
+        self._scores = np.array([one.score for one in given], np.float64)[told]
+        need_two_scores(self._scores.tolist())
+        super().__init__(len(told), per_batch, seed, {"pairs": _digest(self._columns, self._scores)})
 
     def batch(self, number: int) -> Columns:
         places = self._places(number)
@@ -149,6 +144,17 @@ def chosen(batch: Batch, places: NDArray[np.int64]) -> Batch:
     rows = np.arange(lengths.sum()) + begins
     segments = None if batch.segments is None else batch.segments[rows]
     return Batch(ids=batch.ids[rows], lengths=lengths, cut=batch.cut[places], segments=segments)
+
+
+def _columns(
+    tokenizer: Tokenizer, columns: Sequence[Sequence[str]], max_length: int
+) -> tuple[list[Batch], NDArray[np.int64]]:
+    """The columns without the rows of which a text has no token, such as signs that it does not know; the rows left."""
+    found = [_encoded(tokenizer, texts, max_length) for texts in columns]
+    told = np.flatnonzero(np.all([column.lengths > 0 for column in found], axis=0))
+    if silent := len(columns[0]) - len(told):
+        say(f"note: {silent:,} pairs are left out, of which a text has no token")
+    return [chosen(column, told) for column in found], told
 
 
 def _encoded(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> Batch:

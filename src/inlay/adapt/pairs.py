@@ -73,9 +73,19 @@ def answered(given: Sequence[Answered]) -> Pairs:
 
 
 def apart_from(pairs: Pairs, texts: Iterable[str]) -> Pairs:
-    """The pairs whose query is none of these texts: what is asked must not be trained on."""
-    secret = {fingerprint(text) for text in texts}
-    return pairs.select([at for at, query in enumerate(pairs.queries) if fingerprint(query) not in secret])
+    """The pairs of which neither side is one of these texts: what is asked must not be trained on."""
+    apart = _apart(zip(pairs.queries, pairs.positives, strict=True), texts)
+    found = pairs.select(np.flatnonzero(apart).tolist())
+    need_two_groups(found.groups)
+    return found
+
+
+def need_two_groups(groups: NDArray[np.int64]) -> None:
+    """InputError where no pair has a wrong answer."""
+    if len(np.unique(groups)) < 2:
+        raise InputError(
+            f"all {len(groups)} pairs that are learnt from share a text: nothing is a wrong answer; give more"
+        )
 
 
 def split_answered(pairs: Pairs, *, seed: int) -> tuple[Pairs, Pairs]:
@@ -88,16 +98,29 @@ def split_answered(pairs: Pairs, *, seed: int) -> tuple[Pairs, Pairs]:
     return pairs.select(places[~np.array(out)].tolist()), pairs.select(places[np.array(out, bool)].tolist())
 
 
-def split_alike(given: Sequence[Alike], *, seed: int) -> tuple[list[Alike], list[Alike]]:
-    """(to learn from, held out): a fifth of the pairs, and with them all that share a text."""
+def split_alike(given: Sequence[Alike], asked: Iterable[str] = (), *, seed: int) -> tuple[list[Alike], list[Alike]]:
+    """(to learn from, held out): a fifth of the pairs, and with them all that share a text; of texts that are `asked`
+    nothing is learnt. InputError where all scores that are learnt from are the same."""
     groups = _joined([(fingerprint(pair.left), fingerprint(pair.right)) for pair in given]).tolist()
     names = sorted(set(groups))
     order = np.random.default_rng([seed, 8]).permutation(names)
     kept_back = set(order[: len(order) // _HELD_OUT].tolist())
+    out = [pair for pair, group in zip(given, groups, strict=True) if group in kept_back]
     learnt = [pair for pair, group in zip(given, groups, strict=True) if group not in kept_back]
     if len(learnt) < 2:
-        return list(given), []
-    return learnt, [pair for pair, group in zip(given, groups, strict=True) if group in kept_back]
+        learnt, out = list(given), []
+    apart = _apart([(pair.left, pair.right) for pair in learnt], asked)
+    learnt = [pair for pair, free in zip(learnt, apart, strict=True) if free]
+    need_two_scores([pair.score for pair in learnt])
+    return learnt, out
+
+
+def need_two_scores(scores: Sequence[float]) -> None:
+    """InputError where no pair is more alike than another."""
+    if not scores:
+        raise InputError("no pair is left to learn from: each has a text that is a held-out question; give more")
+    if len(set(scores)) < 2:
+        raise InputError(f"all {len(scores)} pairs have the score {scores[0]:g}, which orders nothing; give others too")
 
 
 def with_labelled(held: HeldOut, pairs: Pairs) -> HeldOut:
@@ -124,6 +147,12 @@ def with_labelled(held: HeldOut, pairs: Pairs) -> HeldOut:
         queries={**held.queries, LABELLED: queries},
         answers={**held.answers, LABELLED: answers},
     )
+
+
+def _apart(rows: Iterable[tuple[str, str]], texts: Iterable[str]) -> list[bool]:
+    """Of each two texts, whether neither is one of `texts`."""
+    secret = {fingerprint(text) for text in texts}
+    return [secret.isdisjoint((fingerprint(left), fingerprint(right))) for left, right in rows]
 
 
 def _joined(rows: Iterable[tuple[int, int]]) -> NDArray[np.int64]:

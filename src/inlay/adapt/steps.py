@@ -82,7 +82,9 @@ class Steps:
         elif not task.given:
             self.pairs = mined(task.documents, held, task.config.pairs, seed=task.seed)
         elif isinstance(task.given[0], Alike):
-            self.alike, out = split_alike([one for one in task.given if isinstance(one, Alike)], seed=task.seed)
+            self.alike, out = split_alike(
+                [one for one in task.given if isinstance(one, Alike)], held.secret, seed=task.seed
+            )
         else:
             whole = answered([one for one in task.given if isinstance(one, Answered)])
             learnt, asked = split_answered(whole, seed=task.seed)
