@@ -18,7 +18,6 @@ from inlay.adapt.config import Gate
 from inlay.adapt.general import agreement, correlations, cosines, general_sentences, similarity
 from inlay.adapt.pairs import LABELLED
 from inlay.embed.embedder import Embedder
-from inlay.embed.roles import encode_as
 from inlay.evaluate.choice import NONE, Bench, Member, Result, difference, drops, encoder_fusion, row
 from inlay.evaluate.heldout import HeldOut
 from inlay.evaluate.retrieval import Difference
@@ -26,7 +25,7 @@ from inlay.text.labelled import Alike
 
 Array = NDArray[np.float32]
 _METRIC = "ndcg@10"
-_RESAMPLES = 1000
+_RESAMPLES, _AT_ONCE = 1000, 50
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -107,9 +106,9 @@ class Examiner:
             query: vector
             for queries in held.queries.values()
             if queries
-            for query, vector in zip(queries, encode_as("query", embedder, queries), strict=True)
+            for query, vector in zip(queries, embedder.encode(queries, prompt="query"), strict=True)
         }
-        documents = encode_as("document", embedder, held.texts)
+        documents = embedder.encode(held.texts, prompt="document")
         member = Member.of_vectors(name, documents, answers, self.fusion)
         return Shown(
             dense=self.bench.dense(member),
@@ -177,12 +176,14 @@ class Examiner:
         """How much better cosines order the labelled pairs, with interval and p from resampled pairs."""
         scores = np.array([one.score for one in self.alike], np.float64)
         rng = np.random.default_rng(0)
-        draws = rng.integers(0, len(scores), (_RESAMPLES, len(scores)))  # (R, P)
-        whole = np.arange(len(scores))[None]
-        gaps, (mean,) = (
-            correlations(other.alike[rows], scores[rows]) - correlations(base.alike[rows], scores[rows])
-            for rows in (draws, whole)
-        )
+
+        def gap(rows: NDArray[np.int64]) -> NDArray[np.float64]:
+            """(R, P) which pairs were drawn -> (R,)"""
+            return correlations(other.alike[rows], scores[rows]) - correlations(base.alike[rows], scores[rows])
+
+        (mean,) = gap(np.arange(len(scores))[None])
+        draws = (rng.integers(0, len(scores), (_AT_ONCE, len(scores))) for _ in range(_RESAMPLES // _AT_ONCE))
+        gaps = np.concatenate([gap(rows) for rows in draws])
         low, high = np.percentile(gaps, (2.5, 97.5))
         tail = min((gaps <= 0).sum(), (gaps >= 0).sum()) + 1
         p = min(1.0, float(2 * tail / (_RESAMPLES + 1)))

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inlay.embed.static import unit
+from inlay.evaluate.intervals import rank_correlations
 from inlay.files import read_json
 
 _FILE = Path(__file__).with_name("general.json")
@@ -46,9 +47,4 @@ def cosines(left: NDArray[np.float32], right: NDArray[np.float32]) -> NDArray[np
 
 def correlations(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
     """(R,) Spearman's correlation of each row (R, P) with its row; 0 where one of the two is constant."""
-    from scipy.stats import rankdata
-
-    x, y = (rankdata(rows, axis=1) for rows in (a, b))
-    x, y = (rows - rows.mean(axis=1, keepdims=True) for rows in (x, y))
-    size = np.sqrt(np.square(x).sum(axis=1) * np.square(y).sum(axis=1))
-    return np.divide((x * y).sum(axis=1), size, out=np.zeros(len(x)), where=size > 0)
+    return np.nan_to_num(rank_correlations(a, b))

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from inlay.adapt.config import Hard
 from inlay.adapt.pairs import Pairs
 from inlay.embed.embedder import Embedder
-from inlay.embed.roles import encode_as
 from inlay.embed.static import unit
 from inlay.live import Live
 from inlay.search.hybrid import top
@@ -31,7 +30,7 @@ def with_hard(
     pairs: Pairs,
     documents: Sequence[Document],
     positions: Sequence[int],
-    embedder: Embedder,
+    embedder: Embedder | None,
     lang: str,
     config: Hard,
     *,
@@ -43,11 +42,10 @@ def with_hard(
     Hard ones are the bodies of the documents at `positions`: among the first `ranks` of BM25 or of the embedder for the
     query, of another document than the pair's (`groups`; for labelled pairs, of none whose text holds or repeats an
     answer of the group), and below the answer's own cosine times `below`. Where too few are left, others are drawn by
-    chance, which are easier.
+    chance, which are easier. Without an embedder BM25 ranks alone, and no cosine is asked for.
     """
     texts = [body_of(documents[at]) for at in positions]
-    lexical, index = Lexical.build(texts, lang), Index(embedder.dim)
-    index.add([str(at) for at in range(len(texts))], _read(embedder, texts))
+    lexical, index = Lexical.build(texts, lang), None if embedder is None else _index(embedder, texts)
     is_own = _of_answer(pairs, texts) if labelled else _of_document(pairs, positions)
     rng = np.random.default_rng([seed, 9])
     found: list[tuple[str, ...]] = []
@@ -55,18 +53,20 @@ def with_hard(
         for start in range(0, len(pairs), _BLOCK):
             block = list(range(start, min(start + _BLOCK, len(pairs))))
             queries = [pairs.queries[at] for at in block]
-            asked = encode_as("query", embedder, queries)
-            cosines = index.scores(asked)  # (Q, N)
-            answers = unit(encode_as("document", embedder, [pairs.positives[at] for at in block]))
-            most = config.below * np.einsum("qd,qd->q", unit(asked), answers) - _NEAR
-            ranked = np.concatenate(
-                [top(lexical.scores(lexical.queries(queries)), config.ranks), top(cosines, config.ranks)], axis=1
-            )
+            rankings = [top(lexical.scores(lexical.queries(queries)), config.ranks)]
+            below = np.ones((len(block), len(texts)), bool)  # (Q, N)
+            if embedder is not None and index is not None:
+                asked = embedder.encode(queries, prompt="query")
+                cosines = index.scores(asked)  # (Q, N)
+                answers = unit(embedder.encode([pairs.positives[at] for at in block], prompt="document"))
+                below = cosines < (config.below * np.einsum("qd,qd->q", unit(asked), answers) - _NEAR)[:, None]
+                rankings.append(top(cosines, config.ranks))
+            ranked = np.concatenate(rankings, axis=1)
             for row, at in enumerate(block):
                 own = partial(is_own, at)
                 found.append(pairs.negatives[at][: config.per_pair])
                 wanted = config.per_pair - len(found[-1])
-                free = [n for n in dict.fromkeys(ranked[row].tolist()) if cosines[row, n] < most[row] and not own(n)]
+                free = [n for n in dict.fromkeys(ranked[row].tolist()) if below[row, n] and not own(n)]
                 hard = rng.permutation(np.array(free, np.int64))[:wanted].tolist()
                 hard += _others(len(texts), lambda n: n in hard or own(n), wanted - len(hard), rng)  # noqa: B023
                 found[-1] += tuple(texts[number] for number in hard)
@@ -105,7 +105,10 @@ def _folded(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def _read(embedder: Embedder, texts: Sequence[str]) -> NDArray[np.float32]:
-    """(N, D), a block at a time."""
-    blocks = [encode_as("document", embedder, texts[at : at + _BLOCK]) for at in range(0, len(texts), _BLOCK)]
-    return np.concatenate(blocks)
+def _index(embedder: Embedder, texts: Sequence[str]) -> Index:
+    """The texts by number, read a block at a time."""
+    index = Index(embedder.dim)
+    for at in range(0, len(texts), _BLOCK):
+        block = texts[at : at + _BLOCK]
+        index.add([str(at + number) for number in range(len(block))], embedder.encode(block, prompt="document"))
+    return index

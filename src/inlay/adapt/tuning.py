@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from inlay.adapt.batches import PairBatches, ScoreBatches, TextBatches, all_sentences, passages
 from inlay.adapt.config import MLM, TSDAE, Contrast
 from inlay.adapt.pairs import Pairs
+from inlay.embed.embedder import prompt_of
 from inlay.embed.folder import Parts
 from inlay.embed.layers import At
 from inlay.embed.pool import CLS, Last, Mean
@@ -31,10 +32,11 @@ _CHECKPOINT = 50
 def place_of(parts: Parts) -> Place:
     """Which row is a text's vector; InputError for an embedder whose vectors are made in a way that is not tuned."""
     config = parts.config
-    if parts.dense or config.layer != At(layer=-1) or len(config.pools) != 1:
+    apart = not config.pool_prompt and any(config.prompts.values())  # rows of the prompt are left out of the mean
+    if apart or parts.dense or config.layer != At(layer=-1) or len(config.pools) != 1:
         raise InputError(
             f"{parts.place}: its vectors are made of more than the last layer's rows by one pool, and such a model "
-            "cannot be tuned here; take one without dense layers and with one pool"
+            "cannot be tuned here; take one without dense layers, with one pool that reads prompts too"
         )
     match config.pools[0]:
         case Mean():
@@ -51,10 +53,11 @@ def place_of(parts: Parts) -> Place:
 
 
 def prompts_of(parts: Parts) -> tuple[str, str]:
-    """What the model wants before a query, and before what is searched."""
-    prompts = parts.config.prompts
-    document = next((prompts[name] for name in ("document", "passage", "corpus") if prompts.get(name)), "")
-    return prompts.get("query", ""), document
+    """What the model reads before a query, and before what is searched, where vectors are made of them."""
+    query, document = (
+        prompt_of(parts.config.prompts, role, parts.config.default_prompt) for role in ("query", "document")
+    )
+    return query, document
 
 
 def learn_text(

@@ -32,18 +32,16 @@ def spearman(
 
     NaN where one of the lists is constant, or there are fewer than three pairs.
     """
-    from scipy.stats import rankdata
-
     if len(a) < 3:
         return math.nan, math.nan, math.nan
     rng = np.random.default_rng(seed)
-    resampled = []
+    drawn = []
     step = max(1, _NUMBERS // len(a))
     for first in range(0, n, step):
         chosen = rng.integers(0, len(a), (min(step, n - first), len(a)))  # (R, P)
-        resampled.append(_correlations(rankdata(a[chosen], axis=1), rankdata(b[chosen], axis=1)))
-    score = float(_correlations(rankdata(a)[None], rankdata(b)[None])[0])
-    finite = np.concatenate(resampled)
+        drawn.append(rank_correlations(a[chosen], b[chosen]))
+    score = float(rank_correlations(a[None], b[None])[0])
+    finite = np.concatenate(drawn)
     finite = finite[np.isfinite(finite)]
     if math.isnan(score) or not len(finite):
         return score, math.nan, math.nan
@@ -97,6 +95,13 @@ def resampled(
         return math.nan, math.nan
     low, high = np.percentile(found, (2.5, 97.5))
     return float(low), float(high)
+
+
+def rank_correlations(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(R,) Spearman's correlation of each row of a and b, (R, P); NaN where a row is constant."""
+    from scipy.stats import rankdata
+
+    return _correlations(rankdata(a, axis=1), rankdata(b, axis=1))
 
 
 def _correlations(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
