@@ -62,6 +62,15 @@ def test_labels_are_texts_and_lists_may_be_one_text() -> None:
     assert not record.has("x")
 
 
+def test_a_column_without_a_name_hides_no_other_and_no_number_is_no_label(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(",query\n0,x\n")
+    (record,) = records(tmp_path / "a.csv")
+    assert record.text("query") == "x"
+    assert not record.has("text1")
+    with pytest.raises(InputError, match="f line 2: field 'a' must be a label, not nan"):
+        made(a=float("nan")).label("a")
+
+
 @pytest.mark.parametrize(("name", "message"), [("no.jsonl", "no such file"), ("a.txt", "records are read from .jsonl")])
 def test_a_file_that_is_none_is_refused(name: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("x")

@@ -46,7 +46,7 @@ class Record:
     def label(self, *names: str) -> str:
         """The first of these fields as a label: a text, or a whole number or truth value as it is written."""
         name, value = self._found(names)
-        if isinstance(value, float) and value == int(value):
+        if isinstance(value, float) and value.is_integer():
             value = int(value)
         if not isinstance(value, str | int) or not str(value).strip():
             raise InputError(f"{self.where}: field {name!r} must be a label, not {value!r:.40}")
@@ -66,7 +66,8 @@ class Record:
 
     def _name(self, names: Sequence[str]) -> str | None:
         lowered = {name.lower(): name for name in reversed(list(self.fields))}
-        return next((lowered[name] for name in names if self.fields.get(lowered.get(name, "")) is not None), None)
+        there = (lowered[name] for name in names if name in lowered)
+        return next((name for name in there if self.fields[name] is not None), None)
 
     def _found(self, names: Sequence[str]) -> tuple[str, Any]:
         name = self._name(names)
