@@ -104,12 +104,14 @@ def test_a_word_that_was_unknown_stays_so_where_shorter_tokens_would_now_find_a_
 def test_a_static_model_gives_the_same_vectors_bit_for_bit(tmp_path: Path) -> None:
     tokenizer = Tokenizer.train(LINES, WordPiece(size=260))
     table = np.random.default_rng(0).standard_normal((tokenizer.size, 16)).astype(np.float32)
-    embedder = StaticEmbedder(tokenizer, table)
-    small = trim_static(embedder, LINES[:2])
-    assert len(small.table) < len(table)
-    assert np.array_equal(small.encode(LINES[:2]), embedder.encode(LINES[:2]))
-    small.save(tmp_path / "small")
-    assert np.array_equal(StaticEmbedder.load(tmp_path / "small").encode(LINES[:2]), embedder.encode(LINES[:2]))
+    lines = [*LINES[:2], f"{LINES[0]} ☃ ☃"]
+    for skip in (False, True):
+        embedder = StaticEmbedder(tokenizer, table, normalize=False, skip_unknown=skip)
+        small = trim_static(embedder, lines)
+        assert len(small.table) < len(table)
+        assert np.array_equal(small.encode(lines), embedder.encode(lines))
+        small.save(tmp_path / str(skip))
+        assert np.array_equal(StaticEmbedder.load(tmp_path / str(skip)).encode(lines), embedder.encode(lines))
 
 
 CONFIG = ModelConfig(

@@ -67,7 +67,8 @@ def trim(tokenizer: Tokenizer, texts: Sequence[str], *, keep: Iterable[str] = ()
 def trim_static(embedder: StaticEmbedder, texts: Sequence[str], **options: Any) -> StaticEmbedder:
     """A static model with the rows that the texts need; their vectors stay as they are, bit for bit."""
     found = trim(embedder.tokenizer, texts, **options)
-    return StaticEmbedder(found.tokenizer, embedder.table[found.ids], normalize=embedder.normalize)
+    table = embedder.table[found.ids]
+    return StaticEmbedder(found.tokenizer, table, normalize=embedder.normalize, skip_unknown=embedder.skip_unknown)
 
 
 def trim_model(model: "Model", found: Trimmed) -> "Model":
