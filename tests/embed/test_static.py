@@ -309,6 +309,18 @@ def test_weights_of_another_kind_are_refused(folder: Path, model: StaticEmbedder
         load(folder)
 
 
+def test_prompts_that_would_not_be_read_are_refused_and_fewer_dimensions_kept(
+    folder: Path, model: StaticEmbedder
+) -> None:
+    file = folder / "config_sentence_transformers.json"
+    tree = json.loads(file.read_text())
+    file.write_text(json.dumps({**tree, "truncate_dim": 5}))
+    assert np.array_equal(load(folder).encode(TEXTS), model.encode(TEXTS, dim=5))
+    file.write_text(json.dumps({**tree, "prompts": {"query": "search: ", "document": ""}}))
+    with pytest.raises(InputError, match="has the prompt 'query', which a static model does not read"):
+        load(folder)
+
+
 def test_weights_with_too_few_rows_are_refused(folder: Path) -> None:
     table = load_file(folder / "model.safetensors")["embedding.weight"]
     save_file({"embedding.weight": np.ascontiguousarray(table[:-1])}, folder / "model.safetensors")

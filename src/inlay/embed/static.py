@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from inlay.batch import Batch
 from inlay.embed.embedder import EncodeReport, prompt_of
-from inlay.embed.reading import counted
+from inlay.embed.reading import blocks, counted
 from inlay.embed.wordcache import WordCache
 from inlay.errors import InputError
 from inlay.files import atomic_path, contained, read_json, verify_checksums, write_json
@@ -103,22 +103,15 @@ class StaticEmbedder:
         `prompt` may be `query` or `document`, which a static model reads alike.
         Raises InputError for a single string, for what is no text, and for a `dim` or `batch_size` out of range.
         """
-        counted(texts)
-        if batch_size < 1:
-            raise InputError(f"batch_size={batch_size} must be at least 1; 1024 is usual")
         prompt_of({}, prompt)
         width = self.dim if dim is None else dim
         if not 1 <= width <= self.dim:
             raise InputError(f"dim={dim} must lie between 1 and {self.dim}, the model's own")
-        vectors = np.empty((len(texts), width), np.float32)
+        vectors = np.empty((counted(texts), width), np.float32)
         tokens = dropped = unknown = empty = 0
-        for start in range(0, len(texts), batch_size):
-            block = texts[start : start + batch_size]
-            wrong = next((at for at, text in enumerate(block) if not isinstance(text, str)), None)
-            if wrong is not None:
-                raise InputError(f"text {start + wrong} is {block[wrong]!r:.40}; every text must be a str")
+        for start, block in blocks(texts, batch_size):
             batch = (self._cache or self.tokenizer).encode(block)
-            vectors[start : start + batch_size] = self._pool(batch, width)
+            vectors[start : start + len(block)] = self._pool(batch, width)
             if not report:
                 continue
             known = self._known[batch.ids]
@@ -195,8 +188,10 @@ class StaticEmbedder:
         """Open a folder that `save`, sentence-transformers or model2vec wrote; checksums are checked if it has some.
 
         Texts are read to their end, whatever limit a model2vec folder sets. Raises InputError for a folder of another
-        kind, a damaged or hostile one, and for pickled weights.
+        kind, a damaged or hostile one, prompts that are not empty, and for pickled weights.
         """
+        from inlay.embed.folder_modules import PROMPTS, read_prompts
+
         folder = Path(folder)
         if not (folder / "modules.json").is_file() and not _is_other(folder):
             pickled = next((name for name in _PICKLES if (folder / name).exists()), None)
@@ -213,7 +208,12 @@ class StaticEmbedder:
             first, normalize = folder, read_json(folder / "config.json").get("normalize") is True
         tokenizer = Tokenizer.load(first)
         table, other = _weights(first)
-        return cls(tokenizer, table, normalize=normalize, skip_unknown=other)
+        said = read_prompts(folder)
+        if prompt := next((name for name, text in said.texts.items() if text), None):
+            raise InputError(
+                f"{folder}: has the prompt {prompt!r}, which a static model does not read; empty it in {PROMPTS}"
+            )
+        return cls(tokenizer, table[:, : said.dim], normalize=normalize, skip_unknown=other)
 
 
 def is_static(folder: Path) -> bool:
