@@ -159,6 +159,15 @@ def test_damage_that_the_checksums_vouch_for_is_refused_too(storage: Storage, tm
             QuantisedIndex.load(tmp_path)
 
 
+def test_codes_that_hold_no_document_are_refused_where_there_are_documents(tmp_path: Path) -> None:
+    indexed(Product(), 20)[1].save(tmp_path)
+    QuantisedIndex(DIM, Product()).save(tmp_path / "none")
+    (tmp_path / "none" / "codes.safetensors").rename(tmp_path / "codes.safetensors")
+    write_checksums(tmp_path)
+    with pytest.raises(InputError, match="must hold '[a-z]+' as "):
+        QuantisedIndex.load(tmp_path)
+
+
 @each_storage
 def test_an_empty_index_can_be_saved_and_searched(storage: Storage, tmp_path: Path) -> None:
     codes = QuantisedIndex(DIM, storage)

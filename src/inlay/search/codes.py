@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from inlay.embed.quantise import quantise_rows
 from inlay.errors import InputError
 
 Array = NDArray[np.float32]
@@ -97,10 +98,7 @@ class Int8Coder:
         """The codes of unit rows (n, D)."""
         codes, scales = np.empty(rows.shape, np.int8), np.empty(len(rows), np.float32)
         for at in range(0, len(rows), _ROWS):
-            block = rows[at : at + _ROWS]
-            scale = np.maximum(np.abs(block).max(axis=1, initial=0) / np.float32(127), np.finfo(np.float32).tiny)
-            codes[at : at + _ROWS] = np.rint(block / scale[:, None])
-            scales[at : at + _ROWS] = scale
+            codes[at : at + _ROWS], scales[at : at + _ROWS] = quantise_rows(rows[at : at + _ROWS])
         return {"int8": codes, "scales": scales}
 
     def coarse(self, queries: Array, codes: Codes) -> Array:

@@ -213,9 +213,10 @@ class QuantisedIndex:
         arrays = _mapped(contained(folder, disk.CODES), mmap=mmap)
         wanted = {name: (code, (count, *shape)) for name, (code, shape) in index._coder.layout.items()}
         if isinstance(index._coder, ProductCoder):
-            wanted[_CENTROIDS] = ("F32", (256 * dim,)) if count or _CENTROIDS in arrays else ("F32", (0,))
+            learned = count or (_CENTROIDS in arrays and arrays[_CENTROIDS].size)
+            wanted[_CENTROIDS] = ("F32", (256 * dim if learned else 0,))
         for name, (code, shape) in wanted.items():
-            if name not in arrays or arrays[name].dtype != _DTYPES[code] or arrays[name].shape not in (shape, (0,)):
+            if name not in arrays or arrays[name].dtype != _DTYPES[code] or arrays[name].shape != shape:
                 raise InputError(f"{folder / disk.CODES}: must hold {name!r} as {code} {shape}; build the index anew")
         for name in ("scales", _CENTROIDS):
             if name in arrays and not np.isfinite(arrays[name]).all():
