@@ -8,15 +8,17 @@ arXiv:1702.01417; SIF after Arora et al. 2017. The model needs no encoder afterw
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inlay.batch import Batch
 from inlay.embed.batches import encoded
 from inlay.embed.context import ContextEmbedder
 from inlay.embed.layers import combined, needed
+from inlay.embed.long import pieces
 from inlay.embed.pool import pool
+from inlay.embed.reading import Content, Reader
 from inlay.embed.static import StaticEmbedder, count_matrix
 from inlay.embed.tune import Tune, tune
 from inlay.errors import InputError
@@ -116,29 +118,30 @@ def _means_nothing(token: str, tokenizer: Tokenizer) -> bool:
 def _outputs(embedder: ContextEmbedder, tokens: Sequence[str], as_words: bool) -> Array:
     """(V, E) what the encoder makes of each token alone, pooled as it pools texts, but of its own length."""
     own, known = embedder.tokenizer, embedder.tokenizer.vocabulary
-    framed = own.encode(["a"], specials=True).ids.tolist()
-    (bare,) = np.split(own.encode(["a"]).ids, 1)
-    at = next((i for i in range(len(framed)) if framed[i : i + len(bare)] == bare.tolist()), 0)
-    before, after = framed[:at], framed[at + len(bare) :]
+    reader = Reader(own, embedder.max_length)
     inside = any(token.startswith(_INSIDE) for token in known)
     texts = [token.removeprefix(_INSIDE) for token in tokens]
     # A token of the encoder's own goes in by number: as text, a piece inside a word would be another token.
     direct = [token in known and (inside or not as_words) for token in tokens]
-    others = own.encode([text for text, d in zip(texts, direct, strict=True) if not d], max_length=_longest(embedder))
+    # No word is longer than what fits, but a text that somebody calls a word may be.
+    others = own.encode([text for text, d in zip(texts, direct, strict=True) if not d], max_length=reader.room)
     cut = iter(np.split(others.ids, others.starts[1:])) if len(others) else iter(())
     rows = [[known[token]] if d else next(cut).tolist() for token, d in zip(tokens, direct, strict=True)]
-    batch = Batch.of([[*before, *row, *after] for row in rows])
+    lengths = np.array([len(row) for row in rows], np.int64)
+    batch = reader.batch(_content(rows, lengths), pieces(lengths, reader.room, reader.room))
     layer, raw = embedder.config.layer, embedder.changed(normalize=False)
     found = np.zeros((len(rows), embedder.dim), np.float32)
-    for which, lengths, states in encoded(embedder.backend, batch, needed(layer, embedder.backend.n_layers)):
-        parts = [pool(combined(states, layer), lengths, how) for how in embedder.config.pools]
+    for which, sizes, states in encoded(embedder.backend, batch, needed(layer, embedder.backend.n_layers)):
+        parts = [pool(combined(states, layer), sizes, how) for how in embedder.config.pools]
         found[which] = raw.finished(np.concatenate(parts, axis=1))[:, : embedder.dim]
     return found
 
 
-def _longest(embedder: ContextEmbedder) -> int:
-    """Tokens of a word at most: none is longer, but a text that somebody calls a word may be."""
-    return max(1, embedder.max_length - 8)
+def _content(rows: list[list[int]], lengths: NDArray[np.int64]) -> Content:
+    """Tokens that are known by number, as texts without a prompt."""
+    none = np.zeros_like(lengths)
+    ids, heads = np.fromiter(chain.from_iterable(rows), np.int32), np.zeros(0, np.int32)
+    return Content(ids, lengths, heads, none, none, np.zeros((0, 2), np.int64))
 
 
 def _weights(tokenizer: Tokenizer, meant: NDArray[np.int64], texts: Sequence[str], sif: float) -> Array:
