@@ -164,7 +164,7 @@ def _rotations(settings: Settings, layers: int) -> tuple[float, float, int]:
     if settings.has("layer_types"):
         kinds = settings.listing("layer_types", str)
         every = next((i for i, kind in enumerate(kinds) if i and kind == full), layers)
-        if kinds != [near if i % every else full for i in range(layers)]:
+        if len(kinds) != layers or kinds != [near if i % every else full for i in range(layers)]:
             raise settings.wrong("layer_types", f"{full} at every n-th of {layers} layers from the first on")
     else:
         every = settings.integer("global_attn_every_n_layers", 3)

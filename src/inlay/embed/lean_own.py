@@ -51,6 +51,8 @@ def _stack(tree: Settings, layer: Settings) -> Plan:
     pruned = tree.listing("pruned", list)
     if blocks > layers or (pruned and len(pruned) != blocks):
         raise tree.wrong("n_unique", "at most n_layers, and as many as pruned names")
+    if any(type(head) is not int or not 0 <= head < heads for block in pruned for head in block):
+        raise tree.wrong("pruned", f"lists of heads, each from 0 to {heads - 1}")
     local = tree.table("local") if tree.has("local") else None
     activation = tree.text("activation")
     if activation not in set(ACTIVATIONS.values()):
@@ -74,7 +76,7 @@ def _stack(tree: Settings, layer: Settings) -> Plan:
         bias=tree.flag("bias"),
         attention_bias=tree.flag("attention_bias"),
         scale_scores=tree.flag("scale_scores"),
-        pruned=tuple(tuple(int(head) for head in block) for block in pruned),
+        pruned=tuple(map(tuple, pruned)),
     )
 
 

@@ -154,7 +154,10 @@ class Plan:
         return self.local is not None and layer % self.local.every != 0
 
     def check(self, place: object, n_tensors: int) -> None:
-        """InputError for sizes that no file of so many tensors can have; done before anything is made of them."""
+        """InputError for sizes that no file of so many tensors can have, and for what nothing can be computed with.
+
+        It is done before anything is made of them.
+        """
         sizes = [self.input.vocab_size, self.input.width, self.d_model, self.n_heads * self.d_key, self.d_ffn]
         sizes += [self.input.n_segments, self.most_tokens or 0]
         if max(sizes) > MOST or self.n_blocks > n_tensors:
@@ -162,6 +165,26 @@ class Plan:
                 f"{place}: sizes up to {max(sizes)} in {self.n_blocks} layers, but there are {n_tensors} tensors in "
                 "all; take config.json and weights from one folder"
             )
+        for scheme in (self.relative, self.local.relative if self.local else None):
+            self._check(place, scheme)
+        if not all(self.kept(block) for block in range(self.n_blocks)):
+            raise InputError(f"{place}: pruned leaves a block without a head; keep one in each")
+
+    def _check(self, place: object, scheme: "Relative") -> None:
+        match scheme:
+            case Rotary(theta=theta, fraction=fraction):
+                width = int(self.d_key * fraction) if 0 < fraction <= 1 else 0
+                if width < 2 or width % 2 or not theta > 1:
+                    raise InputError(
+                        f"{place}: rotary positions of theta={theta:g} that turn {fraction:g} of {self.d_key} numbers; "
+                        "theta must be above 1, and the share an even number of them"
+                    )
+            case Buckets(n_buckets=n, max_distance=far):
+                if n < 4 or n % 4 or far <= n // 2:
+                    raise InputError(
+                        f"{place}: n_buckets={n} and max_distance={far}; buckets are a multiple of 4, and the distance "
+                        "is above half of them"
+                    )
 
 
 def shapes(plan: Plan) -> dict[str, tuple[int, ...]]:
