@@ -8,7 +8,6 @@ from functools import partial
 from itertools import islice
 
 import numpy as np
-from numpy.typing import NDArray
 
 from inlay.adapt.config import Hard
 from inlay.adapt.pairs import Pairs

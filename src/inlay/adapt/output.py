@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inlay.adapt.adapt import AdaptReport, adapt
+from inlay.adapt.adapt import AdaptReport, adapt, tunable
 from inlay.adapt.config import AdaptConfig
 from inlay.errors import InputError
 from inlay.evaluate.heldout import hold_out
-from inlay.files import atomic_folder, claim_output, write_checksums, write_json
+from inlay.files import atomic_folder, claim_output, lock, write_checksums, write_json
 from inlay.live import Live
+from inlay.stages import clear, unfinished
 from inlay.text.corpus import Corpus
 from inlay.text.dedup import dedup
+from inlay.text.document import Document
 from inlay.text.labelled import Alike, read_pairs
 from inlay.text.words import LANGUAGES, language
 
@@ -50,28 +52,16 @@ def adapted(
     `OUT.part`, where `resume` goes on after a break. Raises InputError for all that `adapt` refuses, for an `out` that
     is taken, and for an unfinished run that is neither resumed nor thrown away (`force`).
     """
-    if out.name in ("", ".."):
-        raise InputError(f"{out} is no name for a folder that is made new; give another --out, such as tuned")
-    part = out.with_name(out.name + ".part")
-    begun = (part / "run.json").is_file()
-    if begun and not resume and not force:
-        raise InputError(f"{part} is an unfinished run; --resume goes on with it, --force begins anew")
-    claim_output(out, force=force or (resume and begun), whole=True)
-    if out.exists() and any(out.iterdir()) and not (out / REPORT).is_file():
-        raise InputError(
-            f"{out} was not made by inlay adapt (it has no {REPORT}), and is left alone; give another --out"
-        )
+    part, begun = claimed(out, REPORT, "inlay adapt", resume=resume, force=force)
+    if lang != "auto" and lang not in LANGUAGES:
+        raise InputError(f"lang={lang!r} must be auto or one of {', '.join(LANGUAGES)}")
+    tunable(base)  # before the text is read, which may take long
     given = read_pairs(pairs) if pairs is not None else []
     judged = _judged(sts) if sts is not None else []
     if begun and not resume:
-        shutil.rmtree(part)
-    with Live("read", unit="documents") as live:
-        documents = [document for document in dedup(live.over(corpus)) if document.text]
-    if not documents:
-        raise InputError("there is no text in the source; name files that hold some")
-    if lang != "auto" and lang not in LANGUAGES:
-        raise InputError(f"lang={lang!r} must be auto or one of {', '.join(LANGUAGES)}")
-    found = language(document.text for document in documents) if lang == "auto" else lang
+        with lock(part):
+            clear(part)
+    documents, found = read_all(corpus, lang)
     held = hold_out(documents, seed=seed, searched=_SEARCHED)
     report = adapt(base, documents, held, found, config, part, seed=seed, given=given, judged=judged)
     tree = report.tree() | {
@@ -88,6 +78,29 @@ def adapted(
             write_checksums(made)
     shutil.rmtree(part, ignore_errors=True)
     return Adapted(folder=out, report=report, tree=tree)
+
+
+def claimed(out: Path, report: str, by: str, *, resume: bool, force: bool) -> tuple[Path, bool]:
+    """(where the work stands until it is done, whether it was begun); InputError where `out` may not be written."""
+    if out.name in ("", ".."):
+        raise InputError(f"{out} is no name for a folder that is made new; give another --out, such as tuned")
+    part = out.with_name(out.name + ".part")
+    begun = unfinished(part)
+    if begun and not resume and not force:
+        raise InputError(f"{part} is an unfinished run; --resume goes on with it, --force begins anew")
+    claim_output(out, force=force or (resume and begun), whole=True)
+    if out.exists() and any(out.iterdir()) and not (out / report).is_file():
+        raise InputError(f"{out} was not made by {by} (it has no {report}), and is left alone; give another --out")
+    return part, begun
+
+
+def read_all(corpus: Corpus, lang: str) -> tuple[list[Document], str]:
+    """The documents that have text, each once, and their language; InputError where there are none."""
+    with Live("read", unit="documents") as live:
+        documents = [document for document in dedup(live.over(corpus)) if document.text]
+    if not documents:
+        raise InputError("there is no text in the source; name files that hold some")
+    return documents, language(document.text for document in documents) if lang == "auto" else lang
 
 
 def _judged(path: Path) -> list[Alike]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeVar, overloa
 import numpy as np
 from numpy.typing import NDArray
 
+from inlay.batch import Batch
 from inlay.embed.backend import NAMES, Backend, Name
 from inlay.embed.batches import encoded
 from inlay.embed.embedder import EncodeReport
@@ -186,6 +187,11 @@ class Reranker:
         """(B,) what the head gives, before the activation: order where a sigmoid has rounded to 1."""
         return self._logits(queries, texts, exact=exact)[0]
 
+    def batch(self, queries: Sequence[str], texts: Sequence[str]) -> Batch:
+        """The pairs as the encoder reads them."""
+        batch = self.tokenizer.encode(queries, pairs=texts, max_length=self.max_length, specials=True)
+        return batch if self._segments else replace(batch, segments=None)
+
     def order(self, query: str, texts: Sequence[str], k: int | None = None) -> list[tuple[int, float]]:
         """The places and scores of the k best texts, best first; equals in the order in which they came."""
         if k is not None and k < 1:
@@ -215,9 +221,7 @@ class Reranker:
         empty = next((at for at, query in enumerate(queries) if not query.strip()), None)
         if empty is not None:
             raise InputError(f"query {empty} is empty, and nothing answers nothing; leave it out")
-        batch = self.tokenizer.encode(queries, pairs=texts, max_length=self.max_length, specials=True)
-        if not self._segments:
-            batch = replace(batch, segments=None)
+        batch = self.batch(queries, texts)
         if not batch.lengths.all():
             raise InputError(f"pair {int(np.argmin(batch.lengths))} has no token that the model knows; leave it out")
         found = np.zeros(len(batch), np.float32)
