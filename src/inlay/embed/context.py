@@ -323,7 +323,7 @@ class ContextEmbedder:
         asked = ~bare if known else ~bare | (np.cumsum(bare) == 1)
         found = self.pieces(reader, content)
         found = found.of(asked[found.texts])
-        found = found.of(reader.batch(content, found).lengths > 0)
+        found = found.of(reader.sizes(content, found) > 0)
         batch = reader.batch(content, found)
         alone = isinstance(long, Windows)
         runs = self._runs(reader, content, found, batch, alone=alone)

@@ -103,12 +103,16 @@ class Reader:
             offsets=content.offsets[stays] if len(content.offsets) else content.offsets,
         )
 
+    def sizes(self, content: Content, pieces: Pieces) -> Ints:
+        """(P,) tokens of each piece, all that stand around it included."""
+        around = self.before.n_tokens + self.behind.n_tokens
+        return around + content.head_lengths[pieces.texts] + pieces.stops - pieces.starts
+
     def batch(self, content: Content, pieces: Pieces) -> Batch:
         """The pieces as an encoder reads them: special tokens, the prompt, tokens of the text, special tokens."""
         n_before = self.before.n_tokens
         heads, starts = content.head_lengths[pieces.texts], pieces.starts
-        inner = heads + pieces.stops - starts
-        lengths = n_before + inner + self.behind.n_tokens
+        inner, lengths = heads + pieces.stops - starts, self.sizes(content, pieces)
         place = np.arange(int(lengths.sum())) - np.repeat(np.cumsum(lengths) - lengths + n_before, lengths)
         ahead, behind = place < 0, place - np.repeat(inner, lengths)
         head = ~ahead & (place < np.repeat(heads, lengths))
