@@ -25,6 +25,7 @@ from inlay.errors import InputError
 from inlay.files import read_json, verify_checksums
 from inlay.fit import Base, FitConfig, Fitted, Scratch, fit
 from inlay.model.presets import preset, resize
+from inlay.pipeline import encoder
 from inlay.pipeline.encoder import steps, with_specials
 from inlay.search.searcher import Searcher
 from inlay.stages import Run
@@ -32,6 +33,7 @@ from inlay.text import pydocs
 from inlay.text.document import Document
 from inlay.text.words import segmenter
 from inlay.tokenize.tokenizer import Tokenizer
+from inlay.train.trainer import NotFinite
 from inlay.vectors.word2vec import Word2Vec
 
 SMALL = FitConfig(
@@ -309,6 +311,18 @@ def test_an_encoder_that_cannot_be_is_told(options: dict[str, Any]) -> None:
     ((name, value),) = options.items()
     with pytest.raises(InputError, match=rf"encoder\.{name}={value} must"):
         Scratch(**options)
+
+
+def test_an_encoder_whose_training_breaks_off_costs_its_own_rung_alone(
+    documents: list[Document], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: Any) -> None:
+        raise NotFinite("step 3: the loss is nan")
+
+    monkeypatch.setattr(encoder, "_train", broken)
+    made = fit(documents[:40], out=tmp_path / "model", config=replace(SMALL, encoder=TINY))
+    assert "encoder" not in [row["name"] for row in made.tree["ladder"]]
+    assert "note: no encoder is trained: step 3: the loss is nan" in capsys.readouterr().err
 
 
 def test_a_base_that_is_not_there_is_told_before_anything_is_written(documents: list[Document], tmp_path: Path) -> None:

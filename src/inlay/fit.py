@@ -17,7 +17,8 @@ from inlay.config import to_tree
 from inlay.errors import InputError
 from inlay.files import claim_output, lock, sha256
 from inlay.pipeline import Base, FitConfig, Pipeline, Scratch
-from inlay.stages import Run, clear
+from inlay.pipeline.base import place as place_of
+from inlay.stages import Run, clear, nothing_left, unfinished
 from inlay.text.corpus import Corpus, CorpusConfig, Document
 
 __all__ = ["Base", "FitConfig", "Fitted", "Scratch", "fit"]
@@ -70,14 +71,10 @@ def fit(
     if out.name in ("", ".."):
         raise InputError(f"{out} is no name for a folder that is made new; give another --out, such as model")
     part = out.with_name(out.name + ".part")
-    unfinished = (part / "run.json").exists()
-    claim_output(out, force=force or (resume and unfinished), whole=True)
+    begun = unfinished(part)
+    claim_output(out, force=force or (resume and begun), whole=True)
     if out.exists() and not (out / "inlay.json").is_file() and (out.is_file() or any(out.iterdir())):
         raise InputError(f"{out} is no model (it has no inlay.json), and only a model is replaced; give another --out")
-    # Hidden entries are a run's own, killed before it began. Whatever else is there would go when the run ends.
-    strange = sorted(path.name for path in part.glob("[!.]*")) if not unfinished else []
-    if strange:
-        raise InputError(f"{part} holds {strange[0]!r}, but the stages are kept there; move it, or give another --out")
     # A source that is not there is told before anything is written.
     documents = Corpus(*sources, config=corpus)
     general = Corpus(*background, config=corpus) if background else None
@@ -91,24 +88,20 @@ def fit(
         "base": base,
     }
     with lock(part):
-        try:
-            if unfinished and not resume:
+        with nothing_left(part):
+            if begun and not resume:
                 if not force:
                     raise InputError(f"{part} is an unfinished run; --resume goes on with it, --force begins anew")
                 clear(part)
             run = Run(part, identity, resume=resume)
             tree = Pipeline(run, config, identity["sources"]).make(documents, general, out)
-        except BaseException:
-            if not any(entry.is_dir() for entry in part.iterdir()):  # no stage is finished that could be gone on from
-                shutil.rmtree(part, ignore_errors=True)
-            raise
         clear(part)
     shutil.rmtree(part, ignore_errors=True)
     return Fitted(folder=out, tree=tree)
 
 
 def _sums(base: Base) -> dict[str, str]:
-    """What of the base a run depends on: its weights, and the labelled pairs; InputError where it cannot be opened."""
+    """What of the base a run depends on: its files, and the labelled pairs; InputError where it cannot be opened."""
     from inlay.embed.embedder import load
 
     load(base.folder)
@@ -116,9 +109,11 @@ def _sums(base: Base) -> dict[str, str]:
         from inlay.text.labelled import read_pairs
 
         read_pairs(base.pairs)
-    place = Path(base.folder)
-    weights = [place] if place.is_file() else sorted(place.rglob("*.safetensors"))
-    return {file.name: sha256(file) for file in (*weights, *([Path(base.pairs)] if base.pairs else []))}
+    place = place_of(base)
+    files = [place] if place.is_file() else [*sorted(place.rglob("*.safetensors")), *sorted(place.rglob("*.json"))]
+    root = place.parent if place.is_file() else place
+    sums = {str(file.relative_to(root)): sha256(file) for file in files}
+    return sums | ({"pairs": sha256(Path(base.pairs))} if base.pairs else {})
 
 
 def _name(source: Source) -> str:

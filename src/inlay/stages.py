@@ -4,7 +4,8 @@ import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,31 @@ class Run:
                 write_checksums(part)
         self.costs.append(read_json(done / COST))
         return done
+
+
+def unfinished(folder: Path) -> bool:
+    """Whether a run broke off in a folder of stages; InputError where the folder holds what no run left there.
+
+    Such things would go when the run ends. Hidden entries are a run's own, killed before it began.
+    """
+    if (folder / _RUN).is_file():
+        return True
+    if strange := sorted(path.name for path in folder.glob("[!.]*")):
+        raise InputError(
+            f"{folder} holds {strange[0]!r}, but the stages are kept there; move it, or give another --out"
+        )
+    return False
+
+
+@contextmanager
+def nothing_left(folder: Path) -> Iterator[None]:
+    """Within it, work that ends before its first stage is done leaves no folder behind."""
+    try:
+        yield
+    except BaseException:
+        if not any(entry.is_dir() for entry in folder.iterdir()):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def clear(folder: Path) -> None:

@@ -20,7 +20,7 @@ from inlay.adapt.config import MLM, TSDAE, AdaptConfig, Contrast, Gate, Hard
 from inlay.adapt.gate import Examiner
 from inlay.convert import load_model
 from inlay.errors import InputError
-from inlay.evaluate.heldout import HeldOut
+from inlay.evaluate.heldout import HeldOut, hold_out
 from inlay.files import sha256
 from inlay.text.labelled import Alike, Answered
 from inlay.tokenize.extend import Extend
@@ -34,6 +34,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def adapted(place: Path, folder: Path, config: AdaptConfig = QUICK, seed: int = 0, **more: Any) -> AdaptReport:
     return adapt(place, documents(), held(), "en", config, folder / "work", seed=seed, **more)
+
+
+def briefly(place: Path, folder: Path, config: AdaptConfig, seed: int = 0) -> AdaptReport:
+    """On so few documents that nothing is shown but how the work is done."""
+    few = documents()[:60]
+    return adapt(place, few, hold_out(few, seed=0), "en", config, folder / "work", seed=seed)
 
 
 def short(steps: int = 4, **of: Any) -> AdaptConfig:
@@ -75,7 +81,7 @@ def test_the_report_is_a_plain_tree(learnt: AdaptReport) -> None:
 @pytest.mark.parametrize("lr", [3.0, 1e30])
 def test_a_harmful_tuning_is_refused_and_the_base_kept_bit_for_bit(lr: float, place: Path, tmp_path: Path) -> None:
     before = sums(place)
-    report = adapted(place, tmp_path, short(lr=lr))
+    report = briefly(place, tmp_path, short(lr=lr))
     assert not report.kept
     assert report.share is None
     assert report.model == place
@@ -112,7 +118,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_one_others(place: Path, t
     found = []
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         config = short(negatives=Hard(), anchor=0.5, chunk=64, dims=(8,))
-        adapted(place, tmp_path / name, replace(config, text=MLM(steps=2, batch=4)), seed)
+        briefly(place, tmp_path / name, replace(config, text=MLM(steps=2, batch=4)), seed)
         found.append(sha256(tmp_path / name / "work" / "tuned" / "model" / "model.safetensors"))
     assert found[0] == found[1] != found[2]
 
@@ -121,7 +127,7 @@ def test_work_that_broke_off_goes_on_and_ends_as_if_it_had_not(
     place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tuning, "_CHECKPOINT", 2)
-    whole = adapted(place, tmp_path / "whole", short(6))
+    whole = briefly(place, tmp_path / "whole", short(6))
     update: Callable[..., Any] = Trainer._update
 
     def broken(self: Trainer, *given: Any) -> Any:
@@ -131,12 +137,12 @@ def test_work_that_broke_off_goes_on_and_ends_as_if_it_had_not(
 
     monkeypatch.setattr(Trainer, "_update", broken)
     with pytest.raises(KeyboardInterrupt):
-        adapted(place, tmp_path / "broken", short(6))
+        briefly(place, tmp_path / "broken", short(6))
     work = tmp_path / "broken" / "work"
     assert not (work / "tuned").exists()
     assert [path.name for path in (work / "tuned.run" / "checkpoints").glob("step-*")] == ["step-2"]
     monkeypatch.setattr(Trainer, "_update", update)
-    again = adapted(place, tmp_path / "broken", short(6))
+    again = briefly(place, tmp_path / "broken", short(6))
     one, other = (
         sha256(tmp_path / name / "work" / "tuned" / "model" / "model.safetensors") for name in ("whole", "broken")
     )
@@ -147,7 +153,7 @@ def test_work_that_broke_off_goes_on_and_ends_as_if_it_had_not(
 
 @pytest.mark.parametrize("text", [MLM(steps=3, batch=4), TSDAE(steps=3, batch=4)], ids=["MLM", "TSDAE"])
 def test_text_alone_can_be_learnt_from_and_leaves_no_head_behind(text: Any, place: Path, tmp_path: Path) -> None:
-    report = adapted(place, tmp_path, replace(QUICK, text=text, tuning=None, shares=(0.5,)))
+    report = briefly(place, tmp_path, replace(QUICK, text=text, tuning=None, shares=(0.5,)))
     assert [row["name"] for row in report.rows] == ["base", "tuned 0.5"]
     before, after = load_model(place), load_model(tmp_path / "work" / "text" / "model")
     assert before.config == after.config

@@ -126,6 +126,9 @@ def test_mistakes_are_one_line_and_leave_nothing(
     refused(["adapt", str(model), *good[2:]], "is a static model, and an encoder is what is tuned")
     refused(["adapt", str(tmp_path / "none"), *good[2:]], "none")
     refused(["adapt", str(tmp_path / "bare"), *good[2:]], "bare")
+    settings = json.loads((encoder / "config.json").read_text()) | {"model_type": "zorg"}
+    (tmp_path / "bare" / "config.json").write_text(json.dumps(settings))
+    refused(["adapt", str(tmp_path / "bare"), *good[2:]], "model_type='zorg' is not known")
     refused([*good, "--pairs", str(tmp_path / "one.jsonl")], "one.jsonl: holds one pair")
     refused([*good, "--pairs", str(tmp_path / "bad.jsonl")], "bad.jsonl line 2: no field 'positive'")
     refused([*good, "--sts", str(tmp_path / "bad.jsonl")], "bad.jsonl line 2: no field 'positive'")
@@ -134,3 +137,6 @@ def test_mistakes_are_one_line_and_leave_nothing(
     refused([*good, "--lang", "xx"], "lang='xx' must be auto or one of")
     refused([*good[:-1], str(tmp_path / "taken")], "is a folder that is not empty")
     refused([*good[:-1], str(tmp_path / "taken"), "--force"], "was not made by inlay adapt")
+    (tmp_path / "tuned.part").mkdir()
+    (tmp_path / "tuned.part" / "mine.txt").write_text("mine")
+    refused(good, "tuned.part holds 'mine.txt', but the stages are kept there")

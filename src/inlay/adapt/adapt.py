@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +11,11 @@ from inlay.adapt.config import AdaptConfig
 from inlay.adapt.steps import Steps, Task
 from inlay.adapt.tuning import place_of
 from inlay.config import to_tree
-from inlay.embed.folder import read_folder, verify
+from inlay.embed.folder import Parts, read_folder, verify
 from inlay.errors import InputError
 from inlay.evaluate.heldout import HeldOut
 from inlay.files import lock, sha256
-from inlay.stages import Run
+from inlay.stages import Run, nothing_left
 from inlay.text.document import Document
 from inlay.text.labelled import Alike, Answered
 
@@ -68,11 +66,8 @@ def adapt(
     written to. Same seed and threads, same result. Raises InputError for a base that is no encoder or whose vectors
     are made in a way that cannot be tuned, for pairs that nothing can be learnt from, and for a folder of other work.
     """
-    parts = read_folder(base)
-    if parts.kind == "static":
-        raise InputError(f"{base}: is a static model, and an encoder is what is tuned; inlay fit makes static models")
+    parts = tunable(base)
     verify(parts)
-    place_of(parts)
     task = Task(
         parts=parts,
         documents=documents,
@@ -85,7 +80,7 @@ def adapt(
     )
     steps = Steps(task)  # what cannot be learnt from is told before anything is written
     folder.mkdir(parents=True, exist_ok=True)
-    with lock(folder), _nothing_left(folder):
+    with lock(folder), nothing_left(folder):
         run = Run(folder, _identity(task), resume=True)
         done = steps.make(run)
         return AdaptReport(
@@ -100,15 +95,16 @@ def adapt(
         )
 
 
-@contextmanager
-def _nothing_left(folder: Path) -> Iterator[None]:
-    """Within it, work that ends before its first stage is done leaves no folder behind."""
-    try:
-        yield
-    except BaseException:
-        if not any(entry.is_dir() for entry in folder.iterdir()):
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
+def tunable(base: str | Path) -> Parts:
+    """What the base's folder holds; InputError for what is no encoder, is of an unknown family, or cannot be tuned."""
+    from inlay.convert.convert import read_config
+
+    parts = read_folder(base)
+    if parts.kind == "static":
+        raise InputError(f"{base}: is a static model, and an encoder is what is tuned; inlay fit makes static models")
+    place_of(parts)
+    read_config(parts.inner)
+    return parts
 
 
 def _identity(task: Task) -> dict[str, Any]:

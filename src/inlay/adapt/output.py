@@ -53,8 +53,6 @@ def adapted(
     is taken, and for an unfinished run that is neither resumed nor thrown away (`force`).
     """
     part, begun = claimed(out, REPORT, "inlay adapt", resume=resume, force=force)
-    if lang != "auto" and lang not in LANGUAGES:
-        raise InputError(f"lang={lang!r} must be auto or one of {', '.join(LANGUAGES)}")
     tunable(base)  # before the text is read, which may take long
     given = read_pairs(pairs) if pairs is not None else []
     judged = _judged(sts) if sts is not None else []
@@ -96,6 +94,8 @@ def claimed(out: Path, report: str, by: str, *, resume: bool, force: bool) -> tu
 
 def read_all(corpus: Corpus, lang: str) -> tuple[list[Document], str]:
     """The documents that have text, each once, and their language; InputError where there are none."""
+    if lang != "auto" and lang not in LANGUAGES:
+        raise InputError(f"lang={lang!r} must be auto or one of {', '.join(LANGUAGES)}")
     with Live("read", unit="documents") as live:
         documents = [document for document in dedup(live.over(corpus)) if document.text]
     if not documents:

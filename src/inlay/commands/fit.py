@@ -47,7 +47,11 @@ def fit(
     ] = None,
     base: Annotated[
         str | None,
-        typer.Option(metavar="DIR", show_default=False, help="An encoder to begin with, such as a MiniLM's folder."),
+        typer.Option(
+            metavar="DIR",
+            show_default=False,
+            help="An encoder to begin with, such as a MiniLM's folder, or its name on the hub.",
+        ),
     ] = None,
     ship: Annotated[
         str | None,
@@ -98,9 +102,8 @@ def fit(
     --resume.
 
     Examples:
-    inlay fit docs/ --out model
     inlay fit articles.jsonl --text-field body --title-field headline --out model --minutes 10
-    inlay fit docs/ --base all-MiniLM-L6-v2/ --ship table --out model
+    inlay fit docs/ --base all-MiniLM-L6-v2/ --out model
     """
     from inlay.fit import fit as run
 

@@ -16,7 +16,7 @@ from inlay.embed.static import StaticEmbedder
 from inlay.evaluate.choice import Bench, Member, encoder_fusion
 from inlay.files import read_json, write_json
 from inlay.live import Live, say
-from inlay.pipeline.config import FitConfig
+from inlay.pipeline.config import Base, FitConfig
 from inlay.pipeline.ground import Ground
 from inlay.pipeline.measured import TABLE, Measured, note, rung_table
 from inlay.stages import Run
@@ -42,6 +42,13 @@ class Tuned:
     """It is the tuned one."""
 
 
+def place(config: Base) -> Path:
+    """Where the base lies: the folder or file that was named, or the model of that name from the hub."""
+    from inlay.convert.hub import locate
+
+    return Path(config.folder) if Path(config.folder).exists() else locate(config.folder).folder
+
+
 def searched(config: FitConfig) -> int:
     """Documents that held-out questions are asked among: fewer where an encoder must read them all."""
     most = 10_000
@@ -58,13 +65,13 @@ def tuned(run: Run, ground: Ground) -> Tuned:
     config = ground.config.base
     assert config is not None
     if config.tune is None:
-        return Tuned(folder=Path(config.folder))
+        return Tuned(folder=place(config))
     from inlay.adapt.adapt import adapt
     from inlay.text.labelled import read_pairs
 
     given = read_pairs(config.pairs) if config.pairs is not None else ()
     report = adapt(
-        config.folder,
+        place(config),
         ground.distinct,
         ground.held,
         ground.lang,
@@ -92,6 +99,7 @@ def measure(run: Run, ground: Ground, bench: Bench, found: Measured, tuned: Tune
         + (f"; {about['cut']}" if about["cut"] else ""),
         run.stage(f"rung {BASE}", lambda part: note(bench, encoder, [], part)),
         run,
+        stages=2,
     )
 
     def fit(part: Path) -> None:
@@ -131,13 +139,15 @@ def _encode(ground: Ground, folder: Path, part: Path) -> None:
     told = f"the base encoder reads only the beginning of long texts: {cut:.1%} of the tokens are cut off"
     if cut:
         say(f"note: {told}")
-    about = {"name": _name(Path(ground.config.base.folder)), "dim": embedder.dim, "cut": told if cut else None}
+    about = {"name": _name(ground.config.base.folder), "dim": embedder.dim, "cut": told if cut else None}
     write_json(part / "about.json", about)
 
 
-def _name(folder: Path) -> str:
-    """The folder's own name, and the one above it where that says nothing."""
-    folder = folder.resolve()
+def _name(base: str) -> str:
+    """The folder's own name, and the one above it where that says nothing; of a model of the hub its name there."""
+    if not Path(base).exists():
+        return base
+    folder = Path(base).resolve()
     return f"{folder.parent.name}/{folder.name}" if folder.name in ("model", "snapshot", "final") else folder.name
 
 

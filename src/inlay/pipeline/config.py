@@ -16,7 +16,7 @@ class Base:
     """An encoder that knows much already, and what is shipped of it."""
 
     folder: str
-    """Folder of the encoder, or of any other model that inlay opens."""
+    """Folder of the encoder, or of any other model that inlay opens; or a model's name on the hub."""
     ship: Literal["auto", "base", "table"] = "auto"
     """The encoder itself; a token table fitted to it, which needs no Transformer at search; or what measures best."""
     ridge: float = RIDGE

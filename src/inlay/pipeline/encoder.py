@@ -46,6 +46,7 @@ def measure(run: Run, ground: Ground, bench: Bench, found: Measured, dense: str)
         return None
     from inlay.adapt.config import Mined
     from inlay.adapt.pairs import mined
+    from inlay.train.trainer import NotFinite
 
     try:
         pairs = mined(ground.distinct, ground.held, Mined(), seed=ground.config.seed)
@@ -57,7 +58,11 @@ def measure(run: Run, ground: Ground, bench: Bench, found: Measured, dense: str)
         save_embedder(_train(run, ground, scratch, pairs, rung_table(run, dense)), part / _MODEL)
         note(bench, _member(ground, bench, part), [], part)
 
-    made = run.stage(f"rung {ENCODER}", make)
+    try:
+        made = run.stage(f"rung {ENCODER}", make)
+    except NotFinite as error:  # one rung of many: what the others reach is not lost for it
+        say(f"note: no encoder is trained: {error}")
+        return None
     found.add(ENCODER, f"{scratch.n_layers} layers from scratch, over the table of {dense}", made, run)
     return _member(ground, bench, made)
 

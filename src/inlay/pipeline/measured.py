@@ -24,13 +24,13 @@ class Measured:
     results: dict[str, Result] = field(default_factory=dict)
     losses: dict[str, list[float]] = field(default_factory=dict)
 
-    def add(self, name: str, what: str, made: Path, run: Run) -> None:
-        """What the stage that has just ended found."""
+    def add(self, name: str, what: str, made: Path, run: Run, *, stages: int = 1) -> None:
+        """What the stage that has just ended found; so many of the last stages are what it took."""
         found = read_json(made / RESULT)
         self.results[name] = restore(found["scores"])
         if found["losses"]:
             self.losses[name] = found["losses"]
-        seconds = run.costs[-1]["seconds"]
+        seconds = sum(cost["seconds"] for cost in run.costs[-stages:])
         self.rows.append(row(name, "dense", what, self.results[name], seconds=seconds))
 
 

@@ -1,7 +1,6 @@
 """A run folder while a run is at work in it: claimed and locked by one process, its stages made by it, read by all."""
 
 import contextlib
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from inlay.config import to_tree
 from inlay.errors import InputError
 from inlay.files import claim_output, lock, read_json, write_text
 from inlay.stages import Run as Stages
-from inlay.stages import clear
+from inlay.stages import clear, nothing_left
 from inlay.text.shardfile import Shards
 from inlay.tokenize.tokenizer import Tokenizer
 from inlay.train.checkpoint import sweep
@@ -70,7 +69,7 @@ def opened(
     out = _claimed(config.out, resume is not None, force)
     identity = check()
     named = find(out, resume) if resume != "auto" else None
-    with lock(out), _nothing_left(out):
+    with lock(out), nothing_left(out):
         if force:
             clear(out)
         sweep(out)
@@ -106,14 +105,3 @@ def _claimed(out: Path, resume: bool, force: bool) -> Path:
     if not resume and not force:
         raise InputError(f"{out} is a run that was begun; --resume auto goes on with it, --force begins anew")
     return claim_output(out, force=True)
-
-
-@contextlib.contextmanager
-def _nothing_left(out: Path) -> Iterator[None]:
-    """Within it, a run that ends before its first stage is done leaves no folder behind."""
-    try:
-        yield
-    except BaseException:
-        if not any(entry.is_dir() for entry in out.iterdir()):
-            shutil.rmtree(out, ignore_errors=True)
-        raise
