@@ -208,14 +208,14 @@ def _gains(sets: dict[str, Any]) -> dict[str, dict[str, Any]]:
             row = table.setdefault(
                 recipe, {"gained": 0, "lost": 0, "kept and gained": 0, "kept and lost": 0, "changes": [], "sts": []}
             )
+            gated = iter(found["methods"].get(f"{recipe}: gated", {"seeds": ()})["seeds"])  # of the seeds that pass
             for seed, gate in enumerate(gates):
                 change = found["methods"][f"{recipe}: whole"]["seeds"][seed] - base
                 row["gained" if change > 0 else "lost"] += 1
                 row["changes"].append(round(change, 4))
                 row["sts"].append(gate["sts"])
                 if gate["kept"]:
-                    change = found["methods"][f"{recipe}: gated"]["seeds"][seed] - base
-                    row["kept and gained" if change > 0 else "kept and lost"] += 1
+                    row["kept and gained" if next(gated) > base else "kept and lost"] += 1
     return table
 
 
