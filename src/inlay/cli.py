@@ -34,6 +34,7 @@ from inlay.commands import (
     language,
     model,
     pretrain,
+    rerank,
     runs,
     sentences,
     shards,
@@ -80,6 +81,7 @@ VERBS: Verbs = {
     "show": architecture.show,
     "convert": convert.convert,
     "check-data": check.check_data,
+    "reranker": {"train": rerank.train},
     "tokenizer": {"train": tokenizer.train, "encode": tokenizer.encode, "extend": extend.extend},
     "vectors": {
         "train": vectors_train.train,
@@ -243,6 +245,14 @@ _GROUPS = {
     Examples:
     inlay evaluate model --suite small
     inlay evaluate vectors vectors.safetensors --on google-analogies --on wordsim-en
+    """,
+    "reranker": """Train models that order what a search finds.
+
+    A reranker reads a query and a text together, and says by a number how well the text answers.
+
+    Examples:
+    inlay reranker train minilm docs/ --out reranker
+    inlay search model "a question" --rerank reranker
     """,
     "tokenizer": """Train tokenizers and try them.
 

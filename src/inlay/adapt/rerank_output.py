@@ -39,7 +39,7 @@ def reranked(
     lang: str = "auto",
     seed: int = 0,
     pairs: Path | None = None,
-    embedder: Path | None = None,
+    embedder: str | Path | None = None,
     resume: bool = False,
     force: bool = False,
 ) -> Reranked:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -19,6 +19,11 @@ from inlay.search.lexical import Lexical
 from inlay.search.quantised import open_index
 from inlay.text.document import Document
 
+if TYPE_CHECKING:
+    from inlay.embed.reranker import Reranker
+
+CANDIDATES = 50
+"""Documents that a reranker reads of a ranking, unless it is told otherwise."""
 _FOLDER = "search"
 _SETTINGS, _DOCUMENTS = "search.json", "documents.jsonl"
 _BLOCK = 256
@@ -39,6 +44,8 @@ class Hit:
     score: float
     title: str
     text: str
+    reranked: float | None = None
+    """What a reranker says of query and document, where one was asked: then it is what the hits are ordered by."""
 
 
 class Hits(list[Hit]):
@@ -47,9 +54,11 @@ class Hits(list[Hit]):
     def _repr_html_(self) -> str:
         from inlay.embed.notebook import rows, shorten
 
-        lines = [(place, hit.score, hit.id, shorten(hit.title, 60), shorten(hit.text, 120))
-                 for place, hit in enumerate(self, 1)]  # fmt: skip
-        return rows(f"{len(self)} hits", ("", "score", "id", "title", "text"), lines)
+        again = any(hit.reranked is not None for hit in self)
+        head = ("", "score", *(["reranked"] if again else []), "id", "title", "text")
+        lines = [(place, hit.score, *([hit.reranked] if again else []), hit.id, shorten(hit.title, 60),
+                  shorten(hit.text, 120)) for place, hit in enumerate(self, 1)]  # fmt: skip
+        return rows(f"{len(self)} hits", head, lines)
 
 
 class Searcher:
@@ -86,12 +95,27 @@ class Searcher:
             lexical = Lexical.build(live.over(texts), lang)
         return cls(documents, embedder, Ranker(lexical, index, fusion or Fusion()), mode)
 
-    def search(self, query: str, k: int = 10, mode: Mode | None = None) -> Hits:
+    def search(
+        self,
+        query: str,
+        k: int = 10,
+        mode: Mode | None = None,
+        *,
+        reranker: "Reranker | None" = None,
+        candidates: int = CANDIDATES,
+    ) -> Hits:
         """The k best documents for a query, best first; none for a query of which nothing is known.
 
         By words or vectors alone, a document that shares nothing with the query is no hit; the hybrid ranks them all.
+        With a reranker, the best `candidates` of that ranking are ordered by it, and the k best of these are left.
         """
-        return self.search_all([query], k, mode)[0]
+        if reranker is None:
+            return self.search_all([query], k, mode)[0]
+        if candidates < k:
+            raise InputError(
+                f"candidates={candidates} are fewer than the k={k} hits that are wanted; {CANDIDATES} is usual"
+            )
+        return Hits(reranker.rerank(query, self.search_all([query], candidates, mode)[0], k))
 
     def search_all(self, queries: Sequence[str], k: int = 10, mode: Mode | None = None) -> list[Hits]:
         """The hits of each query, in the order of the queries."""

@@ -1,0 +1,111 @@
+"""`inlay reranker train`: an encoder and raw text in; out comes a model that orders what a search finds, or nothing."""
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from inlay.commands import show
+from inlay.commands.options import Force, Json, Lang, Resume, Seed, reads_corpus, resumable
+from inlay.errors import InputError
+from inlay.text.document import CorpusConfig
+
+if TYPE_CHECKING:
+    from inlay.adapt.rerank_config import RerankConfig
+
+
+@reads_corpus
+def train(
+    base: Annotated[
+        str, typer.Argument(metavar="BASE", show_default=False, help="An encoder's folder, or its name on the hub.")
+    ],
+    sources: Annotated[
+        list[str],
+        typer.Argument(metavar="SOURCE", show_default=False, help="The text: files, folders, globs, '-', data sets."),
+    ],
+    *,
+    out: Annotated[Path, typer.Option(metavar="DIR", show_default=False, help="Folder of the reranker, made new.")],
+    pairs: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", show_default=False, help="Labelled pairs: query, positive, negatives (.jsonl, .csv, .tsv)."
+        ),
+    ] = None,
+    embedder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR", show_default=False, help="A model whose neighbours are hard negatives, beside those of BM25."
+        ),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A tenth of the steps, for a try.")] = False,
+    recipe: Annotated[
+        Path | None, typer.Option(metavar="FILE", show_default=False, help="YAML with settings of RerankConfig.")
+    ] = None,
+    assign: Annotated[
+        list[str], typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as steps=50. Repeatable.")
+    ] = [],  # noqa: B006 - typer reads it, nobody writes
+    lang: Lang = "auto",
+    seed: Seed = 0,
+    force: Force = False,
+    resume: Resume = False,
+    json: Json = False,
+    corpus: CorpusConfig,
+) -> None:
+    """Train a reranker, and keep it only if it orders what BM25 finds better than BM25.
+
+    A cross-encoder reads a query and a text together. It learns to tell the answer from hard negatives: what BM25 (and
+    the model of --embedder) takes for one. Then it orders the best hits of BM25 for questions held out from the text,
+    or from --pairs. If that is no better beyond doubt, nothing is written to DIR, and the command ends with 1.
+
+    Examples:
+    inlay reranker train minilm docs/ --out reranker
+    inlay reranker train minilm docs/ --out reranker --pairs questions.jsonl --set candidates=20
+    """
+    from inlay.adapt.rerank_output import reranked
+    from inlay.text.corpus import Corpus
+
+    config = _config(recipe, assign, quick)
+    with resumable("give the same command with --resume to go on"):
+        done = reranked(
+            base,
+            Corpus(*sources, config=corpus),
+            out,
+            config,
+            lang=lang,
+            seed=seed,
+            pairs=pairs,
+            embedder=embedder,
+            resume=resume,
+            force=force,
+        )
+    if json:
+        show.tree(done.tree)
+    elif done.tree["rows"]:
+        _table(done.tree)
+        show.line()
+    head, *rest = done.tree["why"]
+    if done.folder is None:
+        raise InputError("; ".join([head, *rest]))
+    if not json:
+        show.line(head)
+        show.line()
+        show.line("next:")
+        show.line(f'  inlay search MODEL "a question" --rerank {shlex.quote(str(out))}')
+
+
+def _config(recipe: Path | None, assign: list[str], quick: bool) -> "RerankConfig":
+    """The defaults, changed by the recipe, then by --set, then made shorter."""
+    from inlay.adapt.rerank_config import RerankConfig
+    from inlay.config import load_yaml, override, parse_assignments
+
+    config = override(load_yaml(RerankConfig, recipe) if recipe else RerankConfig(), parse_assignments(assign))
+    return config.quick() if quick else config
+
+
+def _table(tree: dict[str, Any]) -> None:
+    """What both orders reached, by kind of question."""
+    kinds = list(tree["rows"][0]["scores"])
+    rows = [[row["name"], *(row["scores"][kind]["ndcg@10"] for kind in kinds), row["mean"]] for row in tree["rows"]]
+    show.line("nDCG@10 on held-out questions")
+    show.table(["order", *(f"by {kind}" for kind in kinds), "mean"], rows)
