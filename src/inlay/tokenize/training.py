@@ -134,16 +134,17 @@ def _unigram(texts: Iterator[str], config: Unigram) -> "Engine":
 
 
 def _repeatable(learned: list[tuple[str, float]]) -> list[tuple[str, float]]:
-    # The engine works in the order of a hash map: the last digits of its scores differ from run to run, and the rare
-    # characters that it puts back, at the lowest score and each 0.0001 above the one before, trade places.
+    # The engine works in the order of a hash map: the last digits of its scores differ from run to run, and so does
+    # which of the rarest characters, all of one score, it drops and puts back, each 0.0001 above the one before. They
+    # are equally rare: here all of them have the lowest score.
     scores = {token: round(score, 6) for token, score in learned}
-    step = min(scores.values(), default=0.0)
-    back: dict[str, float] = {}
+    step = lowest = min(scores.values(), default=0.0)
     for token, score in sorted(scores.items(), key=lambda item: item[1]):
         if len(token) == 1 and abs(score - step) < 5e-6:
-            back[token] = score
             step += 1e-4
-    scores |= dict(zip(sorted(back), back.values(), strict=True))
+        elif len(token) > 1 or abs(score - lowest) >= 5e-6:
+            continue
+        scores[token] = lowest
     return sorted(scores.items(), key=lambda item: (-item[1], item[0]))
 
 
