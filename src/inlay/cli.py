@@ -81,7 +81,7 @@ VERBS: Verbs = {
     "show": architecture.show,
     "convert": convert.convert,
     "check-data": check.check_data,
-    "reranker": {"train": rerank.train},
+    "reranker": {"train": rerank.train, "score": rerank.score},
     "tokenizer": {"train": tokenizer.train, "encode": tokenizer.encode, "extend": extend.extend},
     "vectors": {
         "train": vectors_train.train,

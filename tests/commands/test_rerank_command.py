@@ -189,3 +189,28 @@ def test_a_notebook_shows_the_second_score_where_there_is_one(model: Path, reran
     assert "reranked" in searcher.search("sailor", 3, reranker=opened)._repr_html_()
     with pytest.raises(inlay.InputError, match="candidates=2 are fewer than the k=3 hits"):
         searcher.search("sailor", 3, reranker=opened, candidates=2)
+
+
+def test_texts_are_scored_best_first_and_what_was_cut_is_said(
+    reranker: Path, tmp_path: Path, capsys: Capture, piped: Callable[[bytes], None]
+) -> None:
+    texts = ["the baker saw bread", "a pilot on the runway", "the sailor saw a storm by the anchor"]
+    assert run(["reranker", "score", str(reranker), "sailor", *texts]) == 0
+    scores = Reranker.load(reranker).scores("sailor", texts)
+    order = np.argsort(-scores, kind="stable")
+    told = capsys.readouterr().out.splitlines()
+    assert [line.split(maxsplit=2)[2] for line in told] == [texts[at] for at in order]
+    piped(("\n".join([*texts, "storm " * 600]) + "\n").encode())
+    assert run(["reranker", "score", str(reranker), "sailor", "-", "--json"]) == 0
+    out, err = capsys.readouterr()
+    tree = json.loads(out)
+    assert len(tree["texts"]) == 4
+    assert tree["shortened"] == 1
+    assert "1 of 4 pairs were too long and lost " in err
+
+
+def test_nothing_to_score_is_a_line(reranker: Path, piped: Callable[[bytes], None], refused: Refused) -> None:
+    refused(["reranker", "score", str(reranker), " ", "text"], "the query is empty")
+    refused(["reranker", "score", str(reranker / "no"), "query", "text"], "no")
+    piped(b"")
+    refused(["reranker", "score", str(reranker), "query", "-"], "there is no text to score")

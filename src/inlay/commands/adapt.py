@@ -58,7 +58,7 @@ def adapt(
     json: Json = False,
     corpus: CorpusConfig,
 ) -> None:
-    """Tune an encoder to your text, and keep the result only if it is better.
+    """Tune an encoder to your text; keep the result if it is better.
 
     Pairs are mined from the text (or given by --pairs), hard negatives from BM25 and from the model itself; then points
     between the old weights and the tuned ones are measured. One is kept if every kind of question held out from the

@@ -1,4 +1,4 @@
-"""`inlay reranker train`: an encoder and raw text in; out comes a model that orders what a search finds, or nothing."""
+"""`inlay reranker`: a model that orders what a search finds, made of an encoder and raw text, and asked by itself."""
 
 import shlex
 from pathlib import Path
@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from inlay.commands import show
-from inlay.commands.options import Force, Json, Lang, Resume, Seed, reads_corpus, resumable
+from inlay.commands.options import Force, Json, Lang, Resume, Seed, as_utf8, reads_corpus, resumable
+from inlay.commands.stdin import lines
 from inlay.errors import InputError
+from inlay.live import say
 from inlay.text.document import CorpusConfig
 
 if TYPE_CHECKING:
@@ -52,7 +54,7 @@ def train(
     json: Json = False,
     corpus: CorpusConfig,
 ) -> None:
-    """Train a reranker, and keep it only if it orders what BM25 finds better than BM25.
+    """Train a reranker, and keep it only if it orders better.
 
     A cross-encoder reads a query and a text together. It learns to tell the answer from hard negatives: what BM25 (and
     the model of --embedder) takes for one. Then it orders the best hits of BM25 for questions held out from the text,
@@ -92,6 +94,47 @@ def train(
         show.line()
         show.line("next:")
         show.line(f'  inlay search MODEL "a question" --rerank {shlex.quote(str(out))}')
+
+
+def score(
+    folder: Annotated[
+        str, typer.Argument(metavar="DIR", show_default=False, help="A reranker's folder, or its name on the hub.")
+    ],
+    query: Annotated[str, typer.Argument(metavar="QUERY", show_default=False, help="The question.")],
+    texts: Annotated[
+        list[str],
+        typer.Argument(metavar="TEXT", show_default=False, help="What may answer it; '-' reads one a line from stdin."),
+    ],
+    *,
+    json: Json = False,
+) -> None:
+    """Say how well each text answers a question.
+
+    The best come first. A pair that is too long loses the end of its longer side; a line on stderr says of how many.
+
+    Examples:
+    inlay reranker score reranker "how long do eggs boil" "Six minutes will do." "Wash the eggs."
+    inlay reranker score reranker "how long do eggs boil" - --json < texts.txt
+    """
+    from inlay.embed.reranker import Reranker
+
+    if not query.strip():
+        raise InputError("the query is empty; write what the texts are to answer")
+    reranker = Reranker.load(folder)
+    listed = list(lines("texts")) if texts == ["-"] else [as_utf8(text) for text in texts]
+    if not listed:
+        raise InputError("there is no text to score; give some, or - and a text a line on stdin")
+    query = as_utf8(query)
+    scores, report = reranker.scores(query, listed, report=True)
+    if report.shortened:
+        say(f"{report.shortened:,} of {report.texts:,} pairs were too long and lost {report.dropped:,} tokens")
+    order = sorted(range(len(listed)), key=lambda at: -scores[at])
+    if json:
+        rows = [{"score": float(scores[at]), "text": listed[at]} for at in order]
+        show.tree({"query": query, "texts": rows, "shortened": report.shortened})
+        return
+    for place, at in enumerate(order, 1):
+        show.line(f"{place:>2}. {scores[at]:6.3f}  {show.shorten(listed[at], 100)}")
 
 
 def _config(recipe: Path | None, assign: list[str], quick: bool) -> "RerankConfig":
