@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -272,8 +273,6 @@ def test_tuning_puts_its_lines_and_reasons_into_the_report_and_its_model_into_th
 def test_a_run_is_not_gone_on_with_after_the_base_has_changed(
     documents: list[Document], place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import shutil
-
     other = Path(shutil.copytree(place, tmp_path / "other"))
     config = replace(SMALL, base=Base(folder=str(other)))
     whole = Run.stage
@@ -311,6 +310,21 @@ def test_an_encoder_that_cannot_be_is_told(options: dict[str, Any]) -> None:
     ((name, value),) = options.items()
     with pytest.raises(InputError, match=rf"encoder\.{name}={value} must"):
         Scratch(**options)
+
+
+def test_a_base_whose_weights_are_no_numbers_is_told_before_anything_is_written(
+    documents: list[Document], place: Path, tmp_path: Path
+) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    broken = tmp_path / "broken"
+    shutil.copytree(place, broken, ignore=shutil.ignore_patterns("checksums.json"))
+    weights = {name: values.copy() for name, values in load_file(broken / "model.safetensors").items()}
+    next(values for name, values in weights.items() if name.endswith("output.dense.weight"))[3, 3] = np.nan
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"broken: the rows of this text are not all finite numbers"):
+        fitted_by(documents, broken, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == [broken]
 
 
 def test_an_encoder_whose_training_breaks_off_costs_its_own_rung_alone(

@@ -104,7 +104,11 @@ def _sums(base: Base) -> dict[str, str]:
     """What of the base a run depends on: its files, and the labelled pairs; InputError where it cannot be opened."""
     from inlay.embed.embedder import load
 
-    load(base.folder)
+    embedder = load(base.folder)
+    try:
+        embedder.encode(["a text"])  # weights that are no numbers are told before hours are spent
+    except InputError as error:
+        raise InputError(f"{base.folder}: {error}") from None
     if base.pairs is not None:
         from inlay.text.labelled import read_pairs
 
