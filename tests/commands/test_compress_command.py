@@ -102,11 +102,24 @@ def test_export_writes_a_file_and_says_what_it_takes(
     assert (tmp_path / "m.onnx").is_file()
 
 
+@pytest.mark.parametrize("arguments", [["static", "--out", "OUT"], ["export", "--onnx", "OUT.onnx"]])
+def test_a_name_on_the_hub_is_looked_up_there(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    constants = pytest.importorskip("huggingface_hub.constants")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    code, _, err = asked(capsys, arguments[0], "someone/small", arguments[1], tmp_path / arguments[2])
+    assert code == 1
+    assert "someone/small: not whole in" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["compress", "MODEL"], "give --report"),
         (["compress", "MODEL", "--out", "OUT"], "needs a way"),
+        (["compress", "MODEL", "--report", "--vectors", "int8"], "give --out too"),
         (["compress", "BERT", "--report"], "--on SOURCE"),
         (["compress", "BERT", "--out", "OUT", "--vectors", "int8"], "no documents to search"),
         (["compress", "BERT", "--out", "OUT", "--dim", "1000"], "dim=1000"),

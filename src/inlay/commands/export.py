@@ -11,7 +11,7 @@ from inlay.commands.options import Force, Json
 
 
 def export(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", show_default=False, help="The folder of an encoder.")],
+    folder: Annotated[str, typer.Argument(metavar="DIR", show_default=False, help="The folder of an encoder.")],
     *,
     onnx: Annotated[Path, typer.Option(metavar="FILE.onnx", show_default=False, help="The file to write.")],
     force: Force = False,

@@ -14,7 +14,7 @@ from inlay.text.document import CorpusConfig
 @reads_corpus
 def static(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", show_default=False, help="An encoder's folder, or a name on the hub.")
+        str, typer.Argument(metavar="DIR", show_default=False, help="An encoder's folder, or a name on the hub.")
     ],
     *,
     out: Annotated[Path, typer.Option(metavar="DIR", show_default=False, help="The folder to write.")],

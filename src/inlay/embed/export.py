@@ -19,7 +19,7 @@ from inlay.batch import Batch
 from inlay.embed import onnx_encoder, onnx_pool
 from inlay.embed.context import ContextEmbedder
 from inlay.embed.embedder import load
-from inlay.embed.layers import combined, needed
+from inlay.embed.layers import combined, needed, width
 from inlay.embed.onnx_graph import OPSET, Graph
 from inlay.embed.pool import pool
 from inlay.errors import InputError
@@ -75,11 +75,8 @@ def export_onnx(folder: str | Path, file: str | Path, *, force: bool = False) ->
     rows = onnx_pool.rows(graph, states, config.layer, tokens)
     vectors = onnx_pool.pooled(graph, rows, tokens, config.pools, found.dense, config.dim, normalize=config.normalize)
     inputs = onnx_encoder.inputs_of(backend.model.config)
-    width = combined(
-        [np.zeros((1, backend.dim), np.float32)] * len(needed(config.layer, backend.n_layers)), config.layer
-    )
     outputs: dict[str, tuple[str, list[str | int]]] = {
-        TOKENS: (rows, ["batch", "length", width.shape[1]]),
+        TOKENS: (rows, ["batch", "length", width(config.layer, backend.dim)]),
         VECTORS: (vectors, ["batch", found.dim]),
     }
     about = {"dim": found.dim, "max_length": found.max_length, "normalize": config.normalize}
