@@ -142,6 +142,17 @@ def test_heads_go_that_matter_least_and_each_layer_keeps_one(models: Path, tmp_p
     assert [len(cut) for cut in few.pruned] == [3, 3, 3, 3]
 
 
+def test_heads_of_a_model_that_reads_little_are_judged_by_what_it_reads(models: Path, tmp_path: Path) -> None:
+    config = load_model(models / "bert").config
+    position = replace(config.input.position, max_len=8)  # type: ignore[type-var]
+    narrow = replace(config, input=replace(config.input, position=position)).build(seed=1)
+    save_model(narrow, tmp_path / "narrow", tokenizer=Tokenizer.load(models / "bert"))
+    compress(tmp_path / "narrow", tmp_path / "out", [Heads(share=2 / 16)], texts=TEXTS)
+    stack = load_model(tmp_path / "out").config.encoder
+    assert stack is not None
+    assert sum(map(len, stack.pruned)) == 2
+
+
 def test_layers_that_are_left_are_those_of_the_model(models: Path, tmp_path: Path) -> None:
     import torch
 

@@ -82,6 +82,8 @@ def compress(
 
     if not report and out is None:
         raise InputError("nothing to do: give --report to measure, or --out to write a smaller model")
+    if vectors is not None and out is None:
+        raise InputError(f"--vectors {vectors} is for a model that is written; give --out too (--report has them all)")
     ways = _ways(weights, vocabulary, zero, heads, layers, dim)
     if figures is not None:
         if not report or figures.suffix != ".json":

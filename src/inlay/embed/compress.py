@@ -95,6 +95,8 @@ class Dimensions:
 
 Way = Half | Int8Weights | Vocabulary | Magnitude | Heads | Depth | Dimensions
 _NEW, _CARD = ".new", "README.md"
+_LOOKED_AT = 128
+"""Tokens of a text at most by which heads are judged."""
 
 
 def compress(
@@ -145,7 +147,7 @@ def _static(parts: Parts, ways: Sequence[Way], texts: Sequence[str]) -> StaticEm
 
 
 def _with_table(embedder: StaticEmbedder, table: Array) -> StaticEmbedder:
-    return StaticEmbedder(embedder.tokenizer, table, normalize=embedder.normalize)
+    return StaticEmbedder(embedder.tokenizer, table, normalize=embedder.normalize, skip_unknown=embedder.skip_unknown)
 
 
 def _encoder(parts: Parts, ways: Sequence[Way], texts: Sequence[str]) -> ContextEmbedder:
@@ -161,7 +163,8 @@ def _encoder(parts: Parts, ways: Sequence[Way], texts: Sequence[str]) -> Context
             case Magnitude():
                 model = _pruned(model, way.share)
             case Heads():
-                model = _without_heads(model, tokenizer, way, texts, config.max_length)
+                most = ContextEmbedder(tokenizer, TorchBackend(model), config, parts.dense).max_length
+                model = _without_heads(model, tokenizer, way, texts, min(most, _LOOKED_AT))
             case Depth():
                 model = _shallower(model, way.layers)
             case Dimensions():
@@ -206,7 +209,7 @@ def _pruned(model: "Model", share: float) -> "Model":
 
 
 def _without_heads(
-    model: "Model", tokenizer: "Tokenizer", way: Heads, texts: Sequence[str], max_length: int | None
+    model: "Model", tokenizer: "Tokenizer", way: Heads, texts: Sequence[str], max_length: int
 ) -> "Model":
     """The model without the heads that move the mean rows of the texts least, each masked by itself."""
     import torch
@@ -222,7 +225,7 @@ def _without_heads(
     chosen = [text for text in texts if text.strip()][: way.texts]
     if not chosen:
         raise InputError("Heads looks at texts to tell which heads matter; give the corpus")
-    batch = tokenizer.encode(chosen, specials=True, max_length=min(max_length or 128, 128))
+    batch = tokenizer.encode(chosen, specials=True, max_length=max_length)
     starts = torch.from_numpy(batch.rows)
 
     def means(mask: torch.Tensor | None) -> torch.Tensor:
