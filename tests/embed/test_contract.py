@@ -75,6 +75,11 @@ MODELS: dict[str, Callable[[], Any]] = {
     "lean late": lambda: bert("lean", LateChunks()),
 }
 EVERY = pytest.mark.parametrize("name", MODELS)
+# One of each way to read a text; what pools and backends do to rows changes nothing here.
+READINGS = [
+    name for name in MODELS if name in ("static", "everything", "lean late") or "keep" in name or "stride" in name
+]
+EACH = pytest.mark.parametrize("name", READINGS)
 ENCODERS = pytest.mark.parametrize("name", [name for name in MODELS if name != "static"])
 texts = st.lists(st.one_of(st.text(max_size=30), st.sampled_from(TEXTS)), max_size=9)
 
@@ -109,7 +114,7 @@ def test_exact_vectors_are_the_same_bit_for_bit(name: str, threads: int) -> None
     assert close(model.encode(TEXTS, threads=threads), alone)
 
 
-@EVERY
+@EACH
 @given(given_texts=texts, size=st.integers(1, 4))
 @settings(max_examples=8, deadline=None)
 def test_any_text_has_a_vector_of_its_own(name: str, given_texts: list[str], size: int) -> None:
@@ -125,7 +130,7 @@ def test_any_text_has_a_vector_of_its_own(name: str, given_texts: list[str], siz
         assert close(model.encode([text])[0], vector)
 
 
-@ENCODERS
+@pytest.mark.parametrize("name", [name for name in READINGS if name != "static"])
 @given(given_texts=texts)
 @settings(max_examples=4, deadline=None)
 def test_units_lie_in_their_texts(name: str, given_texts: list[str]) -> None:
@@ -164,7 +169,7 @@ def test_no_texts_give_no_vectors(name: str) -> None:
     assert model.encode((), dim=2).shape == (0, 2)
 
 
-@EVERY
+@pytest.mark.parametrize("name", ["static", "everything"])
 @pytest.mark.parametrize(
     ("given_texts", "options", "message"),
     [
@@ -186,10 +191,9 @@ def test_what_cannot_be_encoded_is_one_line(name: str, given_texts: Any, options
     assert "\n" not in str(caught.value)
 
 
-@ENCODERS
-def test_threads_below_one_are_an_input_error(name: str) -> None:
+def test_threads_below_one_are_an_input_error() -> None:
     with pytest.raises(InputError, match="threads=0 must be at least 1"):
-        MODELS[name]().encode(["a"], threads=0)
+        full().encode(["a"], threads=0)
 
 
 def peak(run: Callable[[], Any]) -> int:
@@ -200,7 +204,7 @@ def peak(run: Callable[[], Any]) -> int:
     return most
 
 
-@pytest.mark.parametrize("name", ["static", "lean", "torch windows"])
+@pytest.mark.parametrize("name", ["static", "lean"])
 def test_empty_texts_cost_next_to_nothing_however_many(name: str) -> None:
     model = MODELS[name]()
     many = [""] * 20_000
@@ -219,10 +223,10 @@ def test_memory_does_not_grow_with_the_texts(name: str) -> None:
     assert peak(lambda: model.encode([*some] * 4, batch_size=64)) < 1.2 * few + 400 * 40 * 4
 
 
-@EVERY
+@EACH
 def test_a_very_long_text_is_read_and_counted(name: str) -> None:
     model = MODELS[name]()
-    text = f"{LONG} " * 700
+    text = f"{LONG} " * 480
     assert len(text) > 1 << 17 or not isinstance(model, ContextEmbedder)
     (found, other), report = model.encode([text, LONG], report=True)
     assert np.isfinite(found).all()
