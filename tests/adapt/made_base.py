@@ -19,7 +19,7 @@ OPEN = Gate(questions=20, agreement=-1.0)
 """Lets everything through that rises: a base that has learnt nothing has nothing to forget."""
 QUICK = AdaptConfig(
     pairs=Mined(kinds=("title", "sentence")),
-    tuning=Contrast(steps=80, batch=48, lr=5e-3, negatives=None),
+    tuning=Contrast(steps=40, batch=48, lr=5e-3, negatives=None),
     gate=OPEN,
     shares=(0.5, 1.0),
     max_length=48,
