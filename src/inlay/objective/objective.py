@@ -29,6 +29,11 @@ class Objective(nn.Module):
     weights: Mapping[str, float] = {}
     """What a term's mean is multiplied by in the loss; 1 where nothing is said, 0 for a figure that is only shown."""
 
+    @property
+    def teller(self) -> Model | None:
+        """Who tells tokens, where it is not the model that is trained."""
+        return None
+
     def bind(self, model: Model) -> None:  # noqa: B027 - most objectives have nothing to do here
         """Called once before training, for an objective that shares parts with the model that it trains."""
 

@@ -132,6 +132,11 @@ class ReplacedObjective(Objective):
         self.config, self.masked, self.generator = config, masked, generator
         self.weights: Mapping[str, float] = {"rtd": config.weight, "rtd_accuracy": 0.0}
 
+    @property
+    def teller(self) -> Model:
+        """The generator."""
+        return self.generator
+
     def models(self, model: Model) -> dict[str, Model]:
         """The generator with the tables that it borrows; its family is '' where the model's has no room for it."""
         self._lend(model)

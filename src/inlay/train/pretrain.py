@@ -171,8 +171,6 @@ def model_of(config: Pretrain, tokenizer: Tokenizer, vectors: WordVectors | None
     found = config.model.fitted(config.architecture(), tokenizer, config.length)
     if config.init.token is not None and vectors is not None:
         found = for_vectors(found, vectors.dim, config.init.token.freeze, str(config.init.token.path))
-    if config.init.frequencies:
-        need_bias(found)
     check_savable(found)
     return found
 
@@ -180,15 +178,20 @@ def model_of(config: Pretrain, tokenizer: Tokenizer, vectors: WordVectors | None
 def objective_of(config: Pretrain, model: ModelConfig, tokenizer: Tokenizer) -> Objective:
     """The objective's module; InputError where it does not fit."""
     assert config.objective is not None
-    return config.objective.build(model, tokenizer, seed=config.seed)
+    objective = config.objective.build(model, tokenizer, seed=config.seed)
+    if config.init.frequencies:
+        need_bias(objective.teller.config if objective.teller else model)
+    return objective
 
 
 def trainer_of(
     config: Pretrain, model: Model, tokenizer: Tokenizer, shards: Shards, world: World | None = None
 ) -> Trainer:
-    """The trainer of the model on the shards' training text."""
+    """The trainer of the model on the shards' training text; who tells tokens knows how often each comes."""
     batches = Work(config, None).packed(shards, "train")
     objective = objective_of(config, model.config, tokenizer)
+    if config.init.frequencies:
+        from_frequencies(objective.teller or model, shards.counts())
     return Trainer(model, objective, batches, config.train, seed=config.seed, world=world)
 
 
@@ -220,7 +223,5 @@ def _first_weights(model: Model, config: Pretrain, shards: Shards, vectors: Word
         from_model(model, config.init.model)
     if config.init.token is not None and vectors is not None:
         from_vectors(model, vectors, shards.tokenizer, config.init.token, config.seed)
-    if config.init.frequencies:
-        from_frequencies(model, shards.counts())
     if config.train.ema:
         say("note: model/ will hold the average of the weights")
