@@ -1,5 +1,7 @@
 """Stages: long work as a row of folders, each made whole or not at all, so that a killed run goes on where it was."""
 
+import hashlib
+import json
 import resource
 import shutil
 import sys
@@ -55,6 +57,11 @@ class Run:
                 write_checksums(part)
         self.costs.append(read_json(done / COST))
         return done
+
+
+def fingerprint(tree: Any) -> str:
+    """The sum of a plain tree: what an identity holds in place of many texts."""
+    return hashlib.sha256(json.dumps(tree).encode("ascii")).hexdigest()
 
 
 def unfinished(folder: Path) -> bool:

@@ -150,6 +150,8 @@ def test_mined_pairs_and_an_embedder_serve_where_nothing_is_labelled(place: Path
     report = train_reranker(place, documents(), held(), "en", config, tmp_path / "work", seed=0, embedder=embedder)
     assert report.learnt["pairs"] == 40
     assert set(report.figures["by_kind"]) == {"title", "sentence"}
+    with pytest.raises(InputError, match="cannot resume .*embedder"):  # other negatives are hard for another embedder
+        train_reranker(place, documents(), held(), "en", config, tmp_path / "work", seed=0)
 
 
 @pytest.mark.parametrize("loss", ["listwise", "pointwise"])

@@ -1,7 +1,5 @@
 """Adapt: a base encoder and documents in; a tuned encoder out if it shows that it is better, else the base."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +13,7 @@ from inlay.embed.folder import Parts, read_folder, verify
 from inlay.errors import InputError
 from inlay.evaluate.heldout import HeldOut
 from inlay.files import lock, sha256
-from inlay.stages import Run, nothing_left
+from inlay.stages import Run, fingerprint, nothing_left
 from inlay.text.document import Document
 from inlay.text.labelled import Alike, Answered
 
@@ -115,15 +113,11 @@ def _identity(task: Task) -> dict[str, Any]:
     return {
         "inlay": __version__,
         "base": {path.name: sha256(path) for path in sorted(task.parts.inner.glob("*.safetensors"))},
-        "documents": _digest([document.full for document in task.documents]),
-        "held_out": _digest([list(held.positions), held.queries, list(held.texts)]),
+        "documents": fingerprint([document.full for document in task.documents]),
+        "held_out": fingerprint([list(held.positions), held.queries, list(held.texts)]),
         "lang": task.lang,
         "config": to_tree(task.config),
         "seed": task.seed,
-        "given": _digest([to_tree(one) for one in task.given]),
-        "judged": _digest([to_tree(one) for one in task.judged]),
+        "given": fingerprint([to_tree(one) for one in task.given]),
+        "judged": fingerprint([to_tree(one) for one in task.judged]),
     }
-
-
-def _digest(tree: Any) -> str:
-    return hashlib.sha256(json.dumps(tree).encode("ascii")).hexdigest()

@@ -5,7 +5,6 @@ pairs with hard negatives → learn → what BM25 finds for held-out questions, 
 
 # Q queries, N documents, K candidates
 
-import hashlib
 import json
 import shutil
 from collections.abc import Sequence
@@ -30,12 +29,14 @@ from inlay.evaluate.heldout import HeldOut, score
 from inlay.files import lock, read_json, sha256, write_json, write_text
 from inlay.live import Live, say
 from inlay.search.hybrid import top
-from inlay.stages import Run
+from inlay.stages import Run, fingerprint
 from inlay.text.document import Document
 from inlay.text.labelled import Alike, Answered
 
 MODEL, _BROKEN, _REPORT = "model", "broken.json", "report.json"
 _METRIC = "ndcg@10"
+_PROBES = 8
+"""Documents by whose vectors an embedder is known again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,14 +150,21 @@ class _Task:
         return {
             "inlay": __version__,
             "base": {path.name: sha256(path) for path in sorted(self.parts.inner.glob("*.safetensors"))},
-            "documents": _digest([document.full for document in self.documents]),
-            "held_out": _digest([list(held.positions), held.queries, list(held.texts)]),
-            "pairs": _digest([pairs.queries, pairs.positives, pairs.negatives]),
+            "documents": fingerprint([document.full for document in self.documents]),
+            "held_out": fingerprint([list(held.positions), held.queries, list(held.texts)]),
+            "pairs": fingerprint([pairs.queries, pairs.positives, pairs.negatives]),
             "lang": self.lang,
             "config": to_tree(self.config),
-            "embedder": self.embedder is not None,
+            "embedder": self._embedder(),
             "seed": self.seed,
         }
+
+    def _embedder(self) -> str | None:
+        """What it makes of some documents, each alone, so that its bits are the same again."""
+        if self.embedder is None:
+            return None
+        texts = [document.full for document in self.documents[:_PROBES]]
+        return fingerprint([self.embedder.encode([text]).tobytes().hex() for text in texts])
 
     def find_negatives(self, part: Path) -> None:
         secret = set(self.held.positions)
@@ -256,7 +264,3 @@ def _lift(scores: NDArray[np.float32], best: NDArray[np.int64], order: Sequence[
     ahead = float(scores.max(initial=0)) + 1
     for place, (at, _) in enumerate(order):
         scores[best[at]] = ahead + len(order) - place
-
-
-def _digest(tree: Any) -> str:
-    return hashlib.sha256(json.dumps(tree).encode("ascii")).hexdigest()
