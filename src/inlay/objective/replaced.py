@@ -137,9 +137,15 @@ class ReplacedObjective(Objective):
         """The generator."""
         return self.generator
 
+    def bind(self, model: Model) -> None:
+        """Let the generator read by the model's tables, which stay the model's: no parameter of this module."""
+        if isinstance(self.config.embeddings, Shared):
+            for name in _LENT:
+                object.__setattr__(self.generator.input, name, getattr(model.input, name))
+
     def models(self, model: Model) -> dict[str, Model]:
         """The generator with the tables that it borrows; its family is '' where the model's has no room for it."""
-        self._lend(model)
+        self.bind(model)
         whole = copy.deepcopy(self.generator).eval()
         for name in _LENT if isinstance(self.config.embeddings, Shared) else ():
             setattr(whole.input, name, vars(whole.input).pop(name))
@@ -152,7 +158,7 @@ class ReplacedObjective(Objective):
 
     def terms(self, model: Model, example: ReplacedExample) -> dict[str, Tensor]:  # type: ignore[override]
         masked, generator = example.masked, self.generator
-        self._lend(model)
+        self.bind(model)
         text = model.pack(example.batch)
         at, was = on(model, masked.at), on(model, masked.labels)
         rows = generator(Packed(on(model, masked.batch.ids), text.layout, text.segments))[at]  # (M, D)
@@ -165,12 +171,6 @@ class ReplacedObjective(Objective):
             "rtd": F.binary_cross_entropy_with_logits(answers, replaced.float(), reduction="sum"),
             "rtd_accuracy": ((answers.detach() > 0) == replaced).sum().float(),
         }
-
-    def _lend(self, model: Model) -> None:
-        """Let the generator read by the model's tables, which stay the model's: no parameter of this module."""
-        if isinstance(self.config.embeddings, Shared):
-            for name in _LENT:
-                object.__setattr__(self.generator.input, name, getattr(model.input, name))
 
 
 @torch.no_grad()

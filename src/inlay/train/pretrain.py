@@ -12,6 +12,7 @@ from inlay.convert import save_model
 from inlay.live import say
 from inlay.model.heads import Place
 from inlay.model.model import Model, ModelConfig
+from inlay.model.neighbours import look_at_neighbours, need_neighbours
 from inlay.objective.contrastive import Contrastive
 from inlay.objective.objective import Objective
 from inlay.text.blocks import border, read
@@ -181,15 +182,22 @@ def objective_of(config: Pretrain, model: ModelConfig, tokenizer: Tokenizer) -> 
     objective = config.objective.build(model, tokenizer, seed=config.seed)
     if config.init.frequencies:
         need_bias(objective.teller.config if objective.teller else model)
+    if config.init.neighbours:
+        need_neighbours(model)
     return objective
 
 
 def trainer_of(
     config: Pretrain, model: Model, tokenizer: Tokenizer, shards: Shards, world: World | None = None
 ) -> Trainer:
-    """The trainer of the model on the shards' training text; who tells tokens knows how often each comes."""
+    """The trainer of the model on the shards' training text; who tells tokens begins as `init` says."""
     batches = Work(config, None).packed(shards, "train")
     objective = objective_of(config, model.config, tokenizer)
+    if config.init.neighbours:
+        objective.to(model.device).bind(model)
+        for one in (model, objective.teller):
+            if one is not None:
+                look_at_neighbours(one)
     if config.init.frequencies:
         from_frequencies(objective.teller or model, shards.counts())
     return Trainer(model, objective, batches, config.train, seed=config.seed, world=world)

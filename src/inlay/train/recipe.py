@@ -132,6 +132,9 @@ class Init:
     """The token table's."""
     frequencies: bool = False
     """The language head's bias starts from how often each token comes, so that no step is spent on learning that."""
+    neighbours: bool = False
+    """A model of learned positions sees from the first step which tokens stand beside a token: its positions start as
+    waves, and the heads of its first block look at neighbours. See inlay.model.neighbours."""
     model: Path | None = None
     """A model folder whose weights are taken over; heads that it lacks are drawn. It needs its own tokenizer."""
 
@@ -161,8 +164,8 @@ class Pretrain:
     def __post_init__(self) -> None:
         if not 0 <= self.seed < 2**63:
             raise InputError(f"seed={self.seed} must be at least 0 and below 2^63")
-        if self.init.model is not None and (self.init.token is not None or self.init.frequencies):
-            other = "frequencies" if self.init.token is None else "token"
+        drawn = {"token": self.init.token, "frequencies": self.init.frequencies, "neighbours": self.init.neighbours}
+        if self.init.model is not None and (other := next((name for name, asked in drawn.items() if asked), None)):
             raise InputError(f"init.{other} and init.model are two ways to begin; leave one out")
 
     def architecture(self) -> ModelConfig:

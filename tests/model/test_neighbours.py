@@ -1,0 +1,82 @@
+"""A model of learned positions that is told to looks at neighbours before its first step; others say why they cannot."""
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+
+from inlay.batch import Batch
+from inlay.errors import InputError
+from inlay.model.model import Model, ModelConfig
+from inlay.model.neighbours import look_at_neighbours
+from inlay.model.position import Learned
+from inlay.model.presets import PRESETS, preset
+
+TINY = sorted(name for name in PRESETS if name.endswith("-tiny"))
+
+
+def wide(name: str) -> ModelConfig:
+    """The tiny preset with waves enough for 64 positions."""
+    config = preset(name)
+    parts = {
+        part: replace(stack, d_model=128, n_heads=4, d_ffn=128)
+        for part, stack in (("encoder", config.encoder), ("decoder", config.decoder))
+        if stack is not None
+    }
+    d_embed = 96 if config.input.d_embed else 0
+    return replace(config, input=replace(config.input, vocab_size=500, d_embed=d_embed), **parts)
+
+
+def able(config: ModelConfig) -> bool:
+    stack = config.encoder or config.decoder
+    return isinstance(config.input.position, Learned) and stack is not None and stack.relative is None
+
+
+def looks(model: Model) -> torch.Tensor:
+    """(H, T, T): the weights of the first block's attention on a text of tokens that are all different."""
+    stack = model.encoder if model.encoder is not None else model.decoder
+    block = stack.blocks[0]
+    seen: list[torch.Tensor] = []
+    hook = block.attention.qkv.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    batch = Batch.of([torch.randperm(499)[:60].add(1).tolist()])
+    model(batch, target=batch) if model.encoder is not None and model.decoder is not None else model(batch)
+    hook.remove()
+    attention = block.attention
+    q, k, _ = attention.qkv(seen[0]).unflatten(-1, (3, attention.n_heads, attention.d_head)).permute(1, 2, 0, 3)
+    scores = q @ k.transpose(1, 2) * attention.scale
+    if stack.stack.causal:
+        scores = scores.masked_fill(torch.ones(60, 60).triu(1).bool(), -math.inf)
+    return scores.softmax(-1)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", [name for name in TINY if able(preset(name))])
+def test_each_head_of_the_first_block_looks_at_its_neighbour(name: str) -> None:
+    model = wide(name).build(seed=0).eval()
+    look_at_neighbours(model)
+    again = {name: value.clone() for name, value in model.state_dict().items()}
+    look_at_neighbours(model)
+    assert all(torch.equal(value, again[name]) for name, value in model.state_dict().items()), "a second time changes nothing"
+    causal = model.encoder is None
+    for head, weights in enumerate(looks(model)):
+        shift = -(head + 1) if causal else (head // 2 + 1) * (1 if head % 2 else -1)
+        by_distance = {d: float(weights.diagonal(d).mean()) for d in range(-20, 1 if causal else 21)}
+        assert max(by_distance, key=by_distance.__getitem__) == shift
+        assert by_distance.pop(shift) > 5 * max(by_distance.values())
+
+
+@pytest.mark.parametrize("name", [name for name in TINY if not able(preset(name))])
+def test_a_model_without_learned_positions_is_an_error(name: str) -> None:
+    with pytest.raises(InputError, match="init.neighbours"):
+        look_at_neighbours(wide(name).build(seed=0))
+
+
+@torch.no_grad()
+def test_far_positions_are_no_neighbours() -> None:
+    config = wide("bert-tiny")
+    model = replace(config, input=replace(config.input, position=Learned(max_len=512))).build(seed=0)
+    look_at_neighbours(model)
+    table = model.input.position.table.weight
+    alike = torch.nn.functional.cosine_similarity(table[:1], table[1:])
+    assert alike.abs().max() < 0.5
