@@ -7,7 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from inlay.commands import show
-from inlay.commands.options import Force, Json, Lang, Resume, Seed, reads_corpus, resumable
+from inlay.commands.options import (
+    Assign,
+    Base,
+    Force,
+    Json,
+    Lang,
+    Quick,
+    Recipe,
+    Resume,
+    Seed,
+    Sources,
+    reads_corpus,
+    resumable,
+)
 from inlay.text.document import CorpusConfig
 
 if TYPE_CHECKING:
@@ -16,13 +29,8 @@ if TYPE_CHECKING:
 
 @reads_corpus
 def adapt(
-    base: Annotated[
-        str, typer.Argument(metavar="BASE", show_default=False, help="An encoder's folder, or its name on the hub.")
-    ],
-    sources: Annotated[
-        list[str],
-        typer.Argument(metavar="SOURCE", show_default=False, help="The text: files, folders, globs, '-', data sets."),
-    ],
+    base: Base,
+    sources: Sources,
     *,
     out: Annotated[Path, typer.Option(metavar="DIR", show_default=False, help="Folder of the model, made new.")],
     pairs: Annotated[
@@ -44,13 +52,9 @@ def adapt(
     minutes: Annotated[
         float | None, typer.Option(metavar="N", show_default=False, help="About how long to train at most.")
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A tenth of the steps, for a try.")] = False,
-    recipe: Annotated[
-        Path | None, typer.Option(metavar="FILE", show_default=False, help="YAML with settings of AdaptConfig.")
-    ] = None,
-    assign: Annotated[
-        list[str], typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as tuning.steps=50. Repeatable.")
-    ] = [],  # noqa: B006 - typer reads it, nobody writes
+    quick: Quick = False,
+    recipe: Recipe = None,
+    assign: Assign = [],  # noqa: B006 - typer reads it, nobody writes
     lang: Lang = "auto",
     seed: Seed = 0,
     force: Force = False,

@@ -74,7 +74,10 @@ def fit(
         bool, typer.Option("--encoder", help="Train a small Transformer from scratch too, however few the minutes.")
     ] = False,
     quick: Annotated[
-        bool, typer.Option("--quick", help="A first look in half a minute: fewer questions, epochs and steps.")
+        bool,
+        typer.Option(
+            "--quick", help="A first look: half a minute of training at most, fewer questions, epochs and steps."
+        ),
     ] = False,
     config: Annotated[
         Path | None,

@@ -24,6 +24,9 @@ Sources = Annotated[
         help="Files, folders, globs, '-' for stdin, or names of data sets (see: inlay data list).",
     ),
 ]
+Base = Annotated[
+    str, typer.Argument(metavar="BASE", show_default=False, help="An encoder's folder, or its name on the hub.")
+]
 Model = Annotated[Path, typer.Argument(metavar="DIR", show_default=False, help="A folder that inlay fit made.")]
 Vectors = Annotated[Path, typer.Argument(metavar="FILE", show_default=False, help="A file of word vectors.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace what is there.")]
@@ -36,6 +39,11 @@ ResumeFrom = Annotated[
         help="Go on with a run that broke off: from its newest sound checkpoint, or from the one that is named.",
     ),
 ]
+Quick = Annotated[bool, typer.Option("--quick", help="A tenth of the steps, for a try.")]
+Recipe = Annotated[
+    Path | None, typer.Option(metavar="FILE", show_default=False, help="YAML with settings of the recipe.")
+]
+Assign = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="One setting of the recipe. Repeatable.")]
 Seed = Annotated[int, typer.Option(metavar="N", min=0, max=2**63 - 1, help="Of everything that is drawn by chance.")]
 Lang = Annotated[
     str,

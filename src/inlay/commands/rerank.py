@@ -7,7 +7,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from inlay.commands import show
-from inlay.commands.options import Force, Json, Lang, Resume, Seed, as_utf8, reads_corpus, resumable
+from inlay.commands.options import (
+    Assign,
+    Base,
+    Force,
+    Json,
+    Lang,
+    Quick,
+    Recipe,
+    Resume,
+    Seed,
+    Sources,
+    as_utf8,
+    reads_corpus,
+    resumable,
+)
 from inlay.commands.stdin import lines
 from inlay.errors import InputError
 from inlay.live import say
@@ -19,13 +33,8 @@ if TYPE_CHECKING:
 
 @reads_corpus
 def train(
-    base: Annotated[
-        str, typer.Argument(metavar="BASE", show_default=False, help="An encoder's folder, or its name on the hub.")
-    ],
-    sources: Annotated[
-        list[str],
-        typer.Argument(metavar="SOURCE", show_default=False, help="The text: files, folders, globs, '-', data sets."),
-    ],
+    base: Base,
+    sources: Sources,
     *,
     out: Annotated[Path, typer.Option(metavar="DIR", show_default=False, help="Folder of the reranker, made new.")],
     pairs: Annotated[
@@ -40,13 +49,9 @@ def train(
             metavar="DIR", show_default=False, help="A model whose neighbours are hard negatives, beside those of BM25."
         ),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A tenth of the steps, for a try.")] = False,
-    recipe: Annotated[
-        Path | None, typer.Option(metavar="FILE", show_default=False, help="YAML with settings of RerankConfig.")
-    ] = None,
-    assign: Annotated[
-        list[str], typer.Option("--set", metavar="KEY=VALUE", help="One setting, such as steps=50. Repeatable.")
-    ] = [],  # noqa: B006 - typer reads it, nobody writes
+    quick: Quick = False,
+    recipe: Recipe = None,
+    assign: Assign = [],  # noqa: B006 - typer reads it, nobody writes
     lang: Lang = "auto",
     seed: Seed = 0,
     force: Force = False,

@@ -118,6 +118,10 @@ def _look(block: Block, layer: InputLayer, frequency: Tensor, *, causal: bool, r
         at = head * attention.d_head
         attention.qkv.weight[at : at + 2 * waves] = gain * ask
         attention.qkv.weight[inner + at : inner + at + 2 * waves] = gain * turn
+    seen = attention.out(attention.qkv(rows)[:, 2 * inner :])
+    louder = float((rows.square().mean() / seen.square().mean()).sqrt().sqrt())
+    attention.qkv.weight[2 * inner :] *= louder
+    attention.out.weight *= louder
 
 
 def _shift(head: int, *, causal: bool) -> int:

@@ -10,7 +10,7 @@ from torch import nn
 
 from inlay.errors import InputError
 
-_BLOCK = re.compile(r"model\.(?:encoder|decoder)\.blocks\.(\d+)\.")
+_BLOCK = re.compile(r"(?:model|objective\.\w+)\.(?:encoder|decoder)\.blocks\.(\d+)\.")
 
 
 @dataclass(frozen=True, kw_only=True)
