@@ -1,4 +1,4 @@
-"""A model of learned positions that is told to looks at neighbours before its first step; others say why they cannot."""
+"""A model of learned positions that is told to, looks at neighbours from its first step; others say why they cannot."""
 
 import math
 from dataclasses import replace
@@ -57,7 +57,7 @@ def test_each_head_of_the_first_block_looks_at_its_neighbour(name: str) -> None:
     look_at_neighbours(model)
     again = {name: value.clone() for name, value in model.state_dict().items()}
     look_at_neighbours(model)
-    assert all(torch.equal(value, again[name]) for name, value in model.state_dict().items()), "a second time changes nothing"
+    torch.testing.assert_close(model.state_dict(), again, msg=lambda why: f"a second time changes something: {why}")
     causal = model.encoder is None
     for head, weights in enumerate(looks(model)):
         shift = -(head + 1) if causal else (head // 2 + 1) * (1 if head % 2 else -1)
@@ -70,6 +70,19 @@ def test_each_head_of_the_first_block_looks_at_its_neighbour(name: str) -> None:
 def test_a_model_without_learned_positions_is_an_error(name: str) -> None:
     with pytest.raises(InputError, match="init.neighbours"):
         look_at_neighbours(wide(name).build(seed=0))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"), [({"d_model": 63, "n_heads": 1}, "63 wide"), ({"n_heads": 32, "d_model": 128}, "32 heads")]
+)
+def test_what_has_no_room_for_waves_is_an_error(change: dict[str, int], said: str) -> None:
+    config = preset("bert-tiny")
+    assert config.encoder is not None
+    few = replace(
+        config, input=replace(config.input, position=Learned(max_len=32)), encoder=replace(config.encoder, **change)
+    )
+    with pytest.raises(InputError, match=said):
+        look_at_neighbours(few.build(seed=0))
 
 
 @torch.no_grad()

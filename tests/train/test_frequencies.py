@@ -27,7 +27,7 @@ def test_the_teller_of_tokens_knows_their_frequencies_before_the_first_step(
             "tokenizer.size": 300,
             "out": str(tmp_path / "run"),
             "train.steps": 1,
-            "train.optimizer.lr": 1e-9,
+            "train.optimizer": {"kind": "AdamW", "lr": 1e-9},
             "train.threads": 1,
         },
     )

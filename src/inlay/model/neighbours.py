@@ -40,8 +40,17 @@ def need_neighbours(config: ModelConfig) -> None:
         )
     if stack.relative is not None:
         raise InputError(f"init.neighbours is for positions alone, and {name} scores distances too; leave it out")
-    if (config.input.d_embed or stack.d_model) % 2 or stack.d_key < 2:
-        raise InputError("init.neighbours needs an even width of embeddings and heads of at least 2 numbers")
+    if config.d_embed % 2 or stack.d_key < 2:
+        raise InputError(
+            f"init.neighbours makes waves of pairs of numbers, and this model has tables {config.d_embed} wide, heads "
+            f"of {stack.d_key}; make them even"
+        )
+    room = config.input.position.max_len - config.input.position.offset
+    if room <= stack.n_heads:
+        raise InputError(
+            f"init.neighbours gives each of {stack.n_heads} heads a distance, and there are {room} positions; "
+            f"raise input.position.max_len, or take fewer heads"
+        )
 
 
 @torch.no_grad()
@@ -62,7 +71,18 @@ def look_at_neighbours(model: Model) -> None:
     frequency = _frequencies(table.size(1), table.device)
     places = torch.arange(len(table) - offset, device=table.device)
     table[offset:] = 2 * size * _waves(places, frequency)
-    _look(stack.blocks[0], layer, frequency, causal=stack.stack.causal, rows=_rows(model))
+    if isinstance(layer.project, nn.Linear):  # as large as what a norm leaves, which is what later layers read
+        layer.project.weight /= _rows(model).square().mean().sqrt()
+    block = stack.blocks[0]
+    assert isinstance(block, Block)
+    _look(
+        block,
+        layer,
+        frequency,
+        causal=stack.stack.causal,
+        times=stack.stack.n_layers / stack.stack.n_blocks,
+        rows=_rows(model),
+    )
 
 
 def _frequencies(d: int, device: torch.device) -> Tensor:
@@ -91,7 +111,7 @@ def _rows(model: Model) -> Tensor:
     return rows
 
 
-def _look(block: Block, layer: InputLayer, frequency: Tensor, *, causal: bool, rows: Tensor) -> None:
+def _look(block: Block, layer: InputLayer, frequency: Tensor, *, causal: bool, times: float, rows: Tensor) -> None:
     """Give every head of the block its distance, its share of the waves, and weights that make the neighbour clear."""
     attention, half = block.attention, len(frequency)
     rows = block.attention_norm(rows) if block.norm_first else rows
@@ -119,7 +139,7 @@ def _look(block: Block, layer: InputLayer, frequency: Tensor, *, causal: bool, r
         attention.qkv.weight[at : at + 2 * waves] = gain * ask
         attention.qkv.weight[inner + at : inner + at + 2 * waves] = gain * turn
     seen = attention.out(attention.qkv(rows)[:, 2 * inner :])
-    louder = float((rows.square().mean() / seen.square().mean()).sqrt().sqrt())
+    louder = float((rows.square().mean() / seen.square().mean() / times).sqrt().sqrt())
     attention.qkv.weight[2 * inner :] *= louder
     attention.out.weight *= louder
 
