@@ -1,12 +1,14 @@
 """Every objective on real text: how held-out loss falls, and that the same seed gives the same curve.
 
-    INLAY_DATA=... python benchmarks/pretrain.py [--quick] [--only objectives start] [--names bert gpt2 ...]
+    INLAY_DATA=... python benchmarks/pretrain.py [--quick] [--only objectives start neighbours] [--names bert gpt2 ...]
 
 `objectives` runs `inlay pretrain` with each file of examples/configs on Wikipedia articles (BERT and GPT on Chinese
 documents too), one thread each, two runs side by side. The loss of telling tokens is compared with the unigram
 entropy of the same held-out text: what it would cost to know nothing but how often each token comes. For each run the
 first steps are then done once more with the same seed, and all figures must be the same to the last bit.
 `start` trains one model from a random token table and from word vectors of the same text, three seeds of both.
+`neighbours` trains models of learned positions with all weights drawn by chance and with first heads that look at
+neighbours (init.neighbours), two seeds of both.
 
 Results and a plot of all curves lie in results/, as pretrain.json and pretrain.png.
 """
@@ -60,6 +62,10 @@ RUNS: dict[str, tuple[str, str, int, list[str]]] = {
 START = ["train.evaluate_every=100", "train.checkpoint_every=100000", "tokenizer=null"]
 SEEDS = (0, 1, 2)
 START_STEPS = 1500
+
+NEIGHBOURS = {"as drawn": "init.neighbours=false", "neighbours": "init.neighbours=true"}
+NEIGHBOUR_CONFIGS = ("bert", "roberta", "distilbert")
+NEIGHBOUR_STEPS = 1000
 
 
 def write_text(name: str, path: Path, quick: bool) -> int:
@@ -207,11 +213,31 @@ def start(folder: Path, quick: bool) -> dict[str, Any]:
     }
 
 
+def neighbours(folder: Path, quick: bool) -> dict[str, Any]:
+    """Positions and first heads drawn by chance against those that know what stands beside a token."""
+
+    def one(job: tuple[str, str, int]) -> tuple[str, str, dict[str, Any]]:
+        config, way, seed = job
+        place = folder / f"neighbours-{config}-{way.replace(' ', '-')}-{seed}"
+        steps = 60 if quick else NEIGHBOUR_STEPS
+        found = run(config, folder / "english.jsonl", place, steps, [NEIGHBOURS[way], f"seed={seed}"])
+        print(f"{config}, {way}, seed {seed}: held-out mlm {found['heldout']['heldout_mlm']:.4f}", flush=True)
+        return config, way, found
+
+    jobs = [(config, way, seed) for config in NEIGHBOUR_CONFIGS for seed in SEEDS[:2] for way in NEIGHBOURS]
+    with ThreadPoolExecutor(2) as two:
+        done = list(two.map(one, jobs[:2] if quick else jobs))
+    return {
+        config: {way: [found for *names, found in done if names == [config, way]] for way in NEIGHBOURS}
+        for config in dict.fromkeys(config for config, _, _ in done)
+    }
+
+
 def plot(result: dict[str, Any], path: Path) -> None:
     """All curves of held-out loss below their unigram entropy, in one picture."""
     import matplotlib.pyplot as plt
 
-    figure, (left, right) = plt.subplots(1, 2, figsize=(13, 5.2))
+    figure, (left, right, third) = plt.subplots(1, 3, figsize=(18, 5.2))
     for number, (name, found) in enumerate(result.get("objectives", {}).items()):
         curve = found["heldout_curve"]
         left.plot(
@@ -239,6 +265,22 @@ def plot(result: dict[str, Any], path: Path) -> None:
     right.set_ylabel("held-out loss of masked tokens (nats)")
     right.set_title("where the token table starts, three seeds")
     right.legend(fontsize=8)
+    for number, (config, ways) in enumerate(result.get("neighbours", {}).items()):
+        for way, found_runs in ways.items():
+            for once, found in enumerate(found_runs):
+                curve = found["heldout_curve"]
+                third.plot(
+                    [tokens / 1e6 for _, tokens, _ in curve],
+                    [loss - found["unigram_entropy"] for _, _, loss in curve],
+                    color=f"C{number}",
+                    linestyle="-" if way == "neighbours" else ":",
+                    label=None if once else f"{config}, {way}",
+                )
+    third.axhline(0, color="black", linewidth=0.8)
+    third.set_xlabel("million tokens read")
+    third.set_ylabel("held-out loss, less the unigram entropy (nats)")
+    third.set_title("what the first heads look at, two seeds")
+    third.legend(fontsize=8)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
 
@@ -257,7 +299,8 @@ def main() -> None:
     """Run what is asked for; the other parts of the results stay."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="little text, few steps")
-    parser.add_argument("--only", nargs="+", choices=["objectives", "start"], default=["objectives", "start"])
+    parts = ["objectives", "start", "neighbours"]
+    parser.add_argument("--only", nargs="+", choices=parts, default=parts)
     parser.add_argument("--names", nargs="+", choices=list(RUNS), default=list(RUNS), help="runs of `objectives`")
     parser.add_argument("--out", type=Path, default=RESULTS / "pretrain.json")
     given = parser.parse_args()
@@ -272,6 +315,8 @@ def main() -> None:
             result["objectives"] = result.get("objectives", {}) | objectives(given.names, folder, given.quick)
         if "start" in given.only:
             result["start"] = start(folder, given.quick)
+        if "neighbours" in given.only:
+            result["neighbours"] = neighbours(folder, given.quick)
     given.out.write_text(json.dumps(result, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     plot(result, given.out.with_suffix(".png"))
 

@@ -219,7 +219,7 @@ def pretraining() -> str:
     """Every objective on real text: a row a run."""
     lines = ["| | objective's term | parameters | steps | minutes | held-out loss | unigram entropy | same again |"]
     lines.append("| --- | --- |" + " ---: |" * 6)
-    for name, run in _read("pretrain")["objectives"].items():
+    for name, run in _read("pretrain", "objectives").items():
         cells = [
             run["term"],
             f"{run['parameters'] / 1e6:.1f} M",
@@ -235,12 +235,24 @@ def pretraining() -> str:
 
 def word_start() -> str:
     """Where the token table starts: a row a way, ranges over the seeds."""
-    found = _read("pretrain")["start"]
+    found = _read("pretrain", "start")
     lines = [f"| the table starts from | held-out loss | steps to {found['goal']:.2f} |", "| --- | ---: | ---: |"]
     for way, row in found["summary"].items():
         losses, steps = row["heldout_mlm"], row["steps_to_goal"]
         reached = ", ".join("never" if one is None else f"{one:,}" for one in steps)
         lines.append(f"| {way} | {min(losses):.2f} – {max(losses):.2f} | {reached} |")
+    return "\n".join(lines)
+
+
+def neighbours() -> str:
+    """Heads drawn by chance and heads that look at neighbours: a row a recipe, ranges over the seeds."""
+    lines = ["| held-out loss | as drawn | `init.neighbours` | unigram entropy | steps |", "| --- |" + " ---: |" * 4]
+    for config, ways in _read("pretrain", "neighbours").items():
+        ends = [[run["heldout"]["heldout_mlm"] for run in runs] for runs in ways.values()]
+        first = ways["neighbours"][0]
+        cells = [f"{min(end):.2f} – {max(end):.2f}" for end in ends]
+        cells += [f"{first['unigram_entropy']:.2f}", f"{first['steps']:,}"]
+        lines.append(f"| {config} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -321,7 +333,8 @@ TABLES: dict[str, Callable[[], str]] = {
     table.__name__: table
     for table in (
         retrieval, summary, word2vec, word2vec_costs, word2vec_quality, fasttext, glove, classifier, peers, lookup,
-        forward, pretraining, word_start, train_speed, training, contrastive, distillation, shards, extension,
+        forward, pretraining, word_start, neighbours, train_speed, training, contrastive, distillation, shards,
+        extension,
     )
 }  # fmt: skip
 
@@ -364,8 +377,14 @@ def written(text: str) -> str:
     return _PLACE.sub(table, text)
 
 
-def _read(name: str) -> dict[str, Any]:
-    return json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+def _read(name: str, part: str | None = None) -> dict[str, Any]:
+    """The results of a benchmark, or a part of them; FileNotFoundError where it has not been run."""
+    found = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
+    if part is None:
+        return found
+    if part not in found:
+        raise FileNotFoundError(f"{name}.json has no {part} yet")
+    return found[part]
 
 
 def _mean(values: list[float]) -> float:
