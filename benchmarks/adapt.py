@@ -1,24 +1,29 @@
 """What an encoder brings to search in the user's own text, on true judgements that nothing here was trained on.
 
-For each BEIR folder: nDCG@10 of BM25; of all-MiniLM-L6-v2 alone, beside BM25, and with feedback, which is what `inlay
-fit --base` ships; of the token table fitted to it, alone and beside BM25; of every rung from scratch and of what `inlay
-fit` ships without a base; of each recipe of tuning, where the gate stands and without it, with STS-B before and after;
-and, where they are there, of a distilled table and a reranker. Minutes beside them, three seeds where chance plays.
+For each BEIR folder nDCG@10 of BM25 and of these parts, each of which can be run alone:
 
-    python benchmarks/adapt.py                                   the four sets of INLAY_DATA
-    python benchmarks/adapt.py --sets my-beir-folder --base DIR  any BEIR folder, any encoder
-    python benchmarks/adapt.py --quick                           one seed, the plainest recipe with few steps
+    base        all-MiniLM-L6-v2 alone, beside BM25, and with feedback, which is what `inlay fit --base` ships; the
+                token table fitted to it, alone and beside BM25
+    distilled   a static model of the base with the words of the set
+    scratch     every rung from scratch, and what `inlay fit` ships without a base
+    reranked    a cross-encoder that orders the best of BM25, and of what `fit --base` ships, for the first queries
+    RECIPE      a recipe of tuning, where the gate stands and without it, with STS-B before and after
+
+Minutes beside them; three seeds where chance plays. What is in the results already is not measured again.
+
+    python benchmarks/adapt.py                                   the four sets of INLAY_DATA, all parts: hours
+    python benchmarks/adapt.py --parts base distilled            those alone
+    python benchmarks/adapt.py --sets my-beir-folder --base DIR --out FILE    any BEIR folder, any encoder
 """
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -28,28 +33,51 @@ from numpy.typing import NDArray
 
 from adapt_recipes import RECIPES, tuned_folders
 from fit_retrieval import RESULT, SETS, Truth, fuse
+from inlay.adapt.rerank import train_reranker
+from inlay.adapt.rerank_config import RerankConfig
 from inlay.config import to_tree
 from inlay.embed import grams, lsa
+from inlay.embed.context import ContextEmbedder
+from inlay.embed.distilled import Distil, distil_static
 from inlay.embed.embedder import Embedder, load
 from inlay.embed.fitted import fit_table, side_by_side
+from inlay.embed.reranker import Reranker
 from inlay.embed.rungs import RUNGS
 from inlay.embed.static import StaticEmbedder, count_matrix
 from inlay.evaluate.choice import NONE, default_fusion, encoder_fusion
-from inlay.evaluate.retrieval import Scores
+from inlay.evaluate.heldout import hold_out
+from inlay.evaluate.retrieval import Scores, measure
 from inlay.files import write_json
 from inlay.live import Live
 from inlay.pipeline import FitConfig, Pipeline, Scratch
-from inlay.search.hybrid import Fusion, Ranker
+from inlay.search.hybrid import Fusion, Ranker, top
 from inlay.search.index import Index
 from inlay.search.lexical import Lexical
 from inlay.search.searcher import Searcher
 from inlay.stages import Run
 from inlay.text.corpus import Corpus
-from inlay.text.words import language
+from inlay.text.dedup import dedup
+from inlay.text.words import language, segmenter
 from inlay.tokenize.tokenizer import Tokenizer
+from side_by_side import machine
 
 Array = NDArray[np.float32]
 OUT = RESULT.with_name("adapt.json")
+MINUTES = 10.0
+"""Of a fit from scratch."""
+WORDS = 5000
+"""Of a set that a distilled table has whole, at most."""
+ASKED = 100
+"""Queries that a reranker is asked."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Scores by method, minutes by what took them, and what else was told."""
+
+    methods: dict[str, Scores]
+    minutes: dict[str, float]
+    told: dict[str, Any] | None = None
 
 
 def minilm() -> str:
@@ -76,12 +104,16 @@ class Set:
         with np.load(file) as kept:
             return kept["documents"], kept["queries"], float(kept["minutes"])
 
-    def scores(self, documents: Array, queries: Array, fusion: Fusion | None) -> Scores:
-        """Of a dense ranking alone, or beside BM25."""
+    def matrix(self, documents: Array, queries: Array, fusion: Fusion | None) -> Array:
+        """(Q, N) scores of a dense ranking alone, or beside BM25."""
         index = Index(documents.shape[1])
         index.add([str(row) for row in range(len(documents))], documents)
         ranker = Ranker(self.lexical, index, fusion or Fusion())
-        return self.truth.scores(ranker.scores(self.truth.queries, queries, "hybrid" if fusion else "dense"))
+        return ranker.scores(self.truth.queries, queries, "hybrid" if fusion else "dense")
+
+    def scores(self, documents: Array, queries: Array, fusion: Fusion | None) -> Scores:
+        """The metrics of that."""
+        return self.truth.scores(self.matrix(documents, queries, fusion))
 
     def bm25(self) -> Scores:
         """BM25 alone."""
@@ -96,8 +128,8 @@ def three(found: Set, name: str, documents: Array, queries: Array, fusion: Fusio
         yield f"bm25 + {name} + feedback", found.scores(documents, queries, fusion)
 
 
-def with_base(found: Set, base: str) -> tuple[dict[str, Scores], dict[str, float]]:
-    """BM25, the base, and the table fitted to it and to LSA; nothing here is left to chance."""
+def with_base(found: Set, base: str, seed: int) -> Measured:
+    """BM25, the base, and the table fitted to it and to LSA."""
     fusion = encoder_fusion(found.lang)
     methods = {"bm25": found.bm25()}
     documents, queries, minutes = found.vectors("base", lambda: load(base))
@@ -107,7 +139,21 @@ def with_base(found: Set, base: str) -> tuple[dict[str, Scores], dict[str, float
     took = (time.monotonic() - begin) / 60
     texts = found.truth
     methods |= dict(three(found, "fitted", model.encode(texts.texts), model.encode(texts.queries), fusion))
-    return methods, {"base": minutes, "fitted": minutes + took}
+    return Measured(methods, {"base": minutes, "fitted": minutes + took})
+
+
+def distilled(found: Set, base: str, seed: int) -> Measured:
+    """A static model of the base whose tokens are the frequent words of the set; nothing is tuned."""
+    begin, texts = time.monotonic(), found.truth.texts
+    segment = segmenter(found.lang)
+    counts = Counter(word for text in texts for word in segment(text))
+    words = [word for word, count in counts.most_common(WORDS) if count > 1]
+    encoder = load(base)
+    assert isinstance(encoder, ContextEmbedder)
+    model = distil_static(encoder, Distil(seed=seed), words=words, texts=texts)
+    took = (time.monotonic() - begin) / 60
+    vectors = _encoded(model, texts, "document"), _encoded(model, found.truth.queries, "query")
+    return Measured(dict(three(found, "distilled", *vectors, default_fusion(found.lang))), {"distilled": took})
 
 
 def fitted(found: Set, documents: Array) -> StaticEmbedder:
@@ -124,66 +170,101 @@ def fitted(found: Set, documents: Array) -> StaticEmbedder:
     return StaticEmbedder(tokenizer, fit_table(counts, side_by_side(documents, lsa_vectors), features=features))
 
 
-def from_scratch(found: Set, seed: int, folder: Path, minutes: float) -> tuple[dict[str, Scores], dict[str, float]]:
+def from_scratch(found: Set, base: str, seed: int) -> Measured:
     """Every rung of a fit without a base, the Transformer among them, and what it ships."""
     begin, truth = time.monotonic(), found.truth
-    run = Run(folder / "run", {}, resume=False)
-    config = FitConfig(seed=seed, minutes=minutes, encoder=Scratch(least=0))
-    Pipeline(run, config, [truth.name]).make(Corpus(truth.set.corpus), None, folder / "model")
-    took = {"scratch: shipped": (time.monotonic() - begin) / 60}
-    searcher = Searcher.load(folder / "model")
-    methods = {"scratch: shipped": truth.ranked(searcher.rank(truth.queries, 100))}
-    tokenizer = Tokenizer.load(run.folder / "tokenizer")
-    for rung in RUNGS:
-        file = run.folder / f"rung {rung.name}" / "table.npy"
-        if file.exists():
-            embedder = StaticEmbedder(tokenizer, np.load(file))
-            methods[f"scratch: {rung.name}"] = fuse(truth, found.lexical, embedder, None)
-    encoder = load(run.folder / "rung encoder" / "model")
-    documents, queries = _encoded(encoder, truth.texts, "document"), _encoded(encoder, truth.queries, "query")
-    methods |= dict(three(found, "scratch: encoder", documents, queries, default_fusion(found.lang)))
-    return methods, took
+    with tempfile.TemporaryDirectory() as name:
+        run, model = Run(Path(name) / "run", {}, resume=False), Path(name) / "model"
+        config = FitConfig(seed=seed, minutes=MINUTES, encoder=Scratch(least=0))
+        Pipeline(run, config, [truth.name]).make(Corpus(truth.set.corpus), None, model)
+        took = {"scratch: shipped": (time.monotonic() - begin) / 60}
+        methods = {"scratch: shipped": truth.ranked(Searcher.load(model).rank(truth.queries, 100))}
+        tokenizer = Tokenizer.load(run.folder / "tokenizer")
+        for rung in RUNGS:
+            file = run.folder / f"rung {rung.name}" / "table.npy"
+            if file.exists():
+                embedder = StaticEmbedder(tokenizer, np.load(file))
+                methods[f"scratch: {rung.name}"] = fuse(truth, found.lexical, embedder, None)
+        encoder = load(run.folder / "rung encoder" / "model")
+        vectors = _encoded(encoder, truth.texts, "document"), _encoded(encoder, truth.queries, "query")
+        methods |= dict(three(found, "scratch: encoder", *vectors, default_fusion(found.lang)))
+    return Measured(methods, took)
 
 
-def one_set(name: str, base: str, seeds: Sequence[int], recipes: Sequence[str], minutes: float, kept: Path) -> Any:
-    """All figures of one set."""
-    found = Set(name, kept)
-    fixed, costs = with_base(found, base)
-    methods: dict[str, list[float]] = {method: [scores["ndcg@10"]] for method, scores in fixed.items()}
-    took = {method: [cost] for method, cost in costs.items()}
-    gates: dict[str, list[dict[str, Any]]] = {}
-    for seed in seeds:
+def reranked(found: Set, base: str, seed: int) -> Measured:
+    """A cross-encoder trained on mined pairs, with the bar and without it; each query costs many pairs to read."""
+    begin, truth = time.monotonic(), found.truth
+    distinct = list(dedup(truth.documents))
+    held = hold_out(distinct, seed=seed, searched=2_000)
+    config = RerankConfig(threads=1)
+    with tempfile.TemporaryDirectory() as name:
+        report = train_reranker(base, distinct, held, found.lang, config, Path(name) / "work", seed=seed)
+        took = (time.monotonic() - begin) / 60
+        told = {"kept": report.kept, "why": list(report.why)}
+        if not (Path(name) / "work" / "tuned" / "model").is_dir():
+            return Measured({}, {"reranked": took}, told)
+        reranker = Reranker.load(Path(name) / "work" / "tuned" / "model")
+        documents, queries, _ = found.vectors("base", lambda: load(base))
+        before = {
+            "bm25": found.lexical.scores(found.lexical.queries(truth.queries)),
+            "bm25 + base + feedback": found.matrix(documents, queries, encoder_fusion(found.lang)),
+        }
+        methods, begin = {}, time.monotonic()
+        for name_of, scores in before.items():
+            asked = scores[:ASKED]
+            methods[f"reranked: {name_of}, before"] = _ranked(truth, top(asked, 100).tolist())
+            orders = []
+            for query, best in zip(truth.queries, top(asked, 100).tolist(), strict=False):
+                first, rest = best[: config.candidates], best[config.candidates :]
+                order = reranker.order(query, [truth.texts[at] for at in first])
+                orders.append([first[at] for at, _ in order] + rest)
+            methods[f"reranked: {name_of}"] = _ranked(truth, orders)
+        told["ms a query"] = (time.monotonic() - begin) * 1000 / (2 * min(ASKED, len(truth.queries)))
+    return Measured(methods, {"reranked": took}, told)
+
+
+def tuned(recipe: str) -> "Part":
+    """The part that tunes the base by that recipe."""
+
+    def part(found: Set, base: str, seed: int) -> Measured:
+        methods: dict[str, Scores] = {}
         with tempfile.TemporaryDirectory() as folder:
-            scratch, cost = from_scratch(found, seed, Path(folder), minutes)
-        for recipe in recipes:
-            with tempfile.TemporaryDirectory() as folder:
-                told, models = tuned_folders(recipe, base, found.truth.set.corpus, found.lang, seed, Path(folder))
-                for label, model in models.items():
-                    vectors = found.vectors(f"{recipe}-{label}-{seed}", lambda model=model: load(model))
-                    scratch |= dict(three(found, f"{recipe}: {label}", *vectors[:2], encoder_fusion(found.lang)))
-                cost[recipe] = told.pop("minutes")
-                gates.setdefault(recipe, []).append(told)
-        for method, scores in scratch.items():
-            methods.setdefault(method, []).append(scores["ndcg@10"])
-        for method, spent in cost.items():
-            took.setdefault(method, []).append(spent)
-    return {
-        "documents": len(found.truth.documents),
-        "queries": len(found.truth.queries),
-        "language": found.lang,
-        "methods": {
-            method: {"ndcg@10": statistics.mean(seen), "seeds": [round(value, 5) for value in seen]}
-            for method, seen in methods.items()
-        },
-        "minutes": {method: round(statistics.mean(spent), 2) for method, spent in took.items()},
-        "gate": gates,
-    }
+            told, models = tuned_folders(recipe, base, found.truth.set.corpus, found.lang, seed, Path(folder))
+            for label, model in models.items():
+                vectors = found.vectors(f"{recipe}-{label}-{seed}", lambda model=model: load(model))
+                methods |= dict(three(found, f"{recipe}: {label}", *vectors[:2], encoder_fusion(found.lang)))
+        return Measured(methods, {recipe: told.pop("minutes")}, told)
+
+    return part
+
+
+Part = Callable[[Set, str, int], Measured]
+PARTS: dict[str, Part] = {
+    "base": with_base,
+    "distilled": distilled,
+    "scratch": from_scratch,
+    "reranked": reranked,
+    **{recipe: tuned(recipe) for recipe in RECIPES},
+}
+CERTAIN = ("base", "distilled")
+"""Parts in which nothing is left to chance: one seed."""
+
+
+def add(kept: dict[str, Any], name: str, seed: int, made: Measured) -> None:
+    """Write the figures of a part and a seed into those of the set."""
+    for method, scores in made.methods.items():
+        kept["methods"].setdefault(method, {})[str(seed)] = round(scores["ndcg@10"], 5)
+    for method, minutes in made.minutes.items():
+        kept["minutes"].setdefault(method, {})[str(seed)] = round(minutes, 2)
+    if made.told is not None:
+        kept["told"].setdefault(name, {})[str(seed)] = made.told
+    kept["done"] = sorted({*kept["done"], f"{name}, seed {seed}"})
 
 
 def summary(sets: dict[str, Any]) -> dict[str, Any]:
     """Means over the English sets, the bars, and on how many sets and seeds each recipe gained or lost."""
     english = [found for found in sets.values() if found["language"] == "en"]
-    value = [{method: row["ndcg@10"] for method, row in found["methods"].items()} for found in english]
+    value = [{method: statistics.mean(row.values()) for method, row in one["methods"].items()} for one in english]
     shared = [method for method in value[0] if all(method in one for one in value)] if value else []
     means = {method: round(statistics.mean(one[method] for one in value), 4) for method in shared}
     bars: dict[str, Any] = {}
@@ -203,20 +284,30 @@ def _gains(sets: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """For each recipe: tuned against base on every set and seed, and whether the gate let pass what gained."""
     table: dict[str, dict[str, Any]] = {}
     for found in sets.values():
-        base = found["methods"]["base"]["ndcg@10"]
-        for recipe, gates in found["gate"].items():
+        for recipe, told in found["told"].items():
+            if recipe not in RECIPES:
+                continue
+            base = found["methods"]["base"]["0"]
             row = table.setdefault(
                 recipe, {"gained": 0, "lost": 0, "kept and gained": 0, "kept and lost": 0, "changes": [], "sts": []}
             )
-            gated = iter(found["methods"].get(f"{recipe}: gated", {"seeds": ()})["seeds"])  # of the seeds that pass
-            for seed, gate in enumerate(gates):
-                change = found["methods"][f"{recipe}: whole"]["seeds"][seed] - base
+            for seed, gate in told.items():
+                change = found["methods"][f"{recipe}: whole"][seed] - base
                 row["gained" if change > 0 else "lost"] += 1
                 row["changes"].append(round(change, 4))
                 row["sts"].append(gate["sts"])
                 if gate["kept"]:
-                    row["kept and gained" if next(gated) > base else "kept and lost"] += 1
+                    better = found["methods"][f"{recipe}: gated"][seed] > base
+                    row["kept and gained" if better else "kept and lost"] += 1
     return table
+
+
+def _ranked(truth: Truth, rows: Sequence[Sequence[int]]) -> Scores:
+    """The metrics of the first queries, ranked."""
+    ids = truth.ids[: len(rows)]
+    rankings = [[truth.documents[row].id for row in best] for best in rows]
+    judged = {id: truth.set.qrels[id] for id in ids if id in truth.set.qrels}
+    return measure(dict(zip(ids, rankings, strict=True)), judged)
 
 
 def _encoded(embedder: Embedder, texts: Sequence[str], prompt: str) -> Array:
@@ -224,34 +315,34 @@ def _encoded(embedder: Embedder, texts: Sequence[str], prompt: str) -> Array:
 
 
 def main() -> None:
+    """Run the parts that are asked for; results are written after each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", nargs="+", default=list(SETS), help="names of data sets, or BEIR folders")
     parser.add_argument("--base", default=None, help="folder of an encoder; all-MiniLM-L6-v2 where none is given")
-    parser.add_argument("--recipes", nargs="*", default=None, choices=list(RECIPES), help="of tuning; none: all")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--minutes", type=float, default=10, help="of each fit from scratch")
-    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=[name for name in PARTS if name != "quick"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
     Live.enabled = False
-    seeds = range(1 if arguments.quick else arguments.seeds)
-    recipes = arguments.recipes if arguments.recipes is not None else ["quick"] if arguments.quick else [*RECIPES][1:]
-    result: dict[str, Any] = {
-        "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
-        "recipes": {name: to_tree(RECIPES[name]) for name in recipes},
-        "sets": {},
-    }
-    with tempfile.TemporaryDirectory() as kept:
+    result: dict[str, Any] = json.loads(arguments.out.read_text("utf-8")) if arguments.out.exists() else {"sets": {}}
+    result["machine"] = machine(("torch", "numpy", "tokenizers"))
+    result["recipes"] = {name: to_tree(RECIPES[name]) for name in RECIPES}
+    with tempfile.TemporaryDirectory() as folder:
         for name in arguments.sets:
-            minutes = 0.5 if arguments.quick else arguments.minutes
-            found = one_set(name, arguments.base or minilm(), seeds, recipes, minutes, Path(kept))
-            result["sets"][Path(name).name] = found
-            print(f"\n{name}: {found['documents']} documents, {found['queries']} queries")
-            for method, row in found["methods"].items():
-                print(f"  {method:40} {row['ndcg@10']:.4f}  {row['seeds']}")
-            result["summary"] = summary(result["sets"])
-            write_json(arguments.out, json.loads(json.dumps(result)))
-    print("\n" + json.dumps(result["summary"], indent=2))
+            found = Set(name, Path(folder))
+            facts = {"documents": len(found.truth.documents), "queries": len(found.truth.queries)}
+            new = {**facts, "language": found.lang, "methods": {}, "minutes": {}, "told": {}, "done": []}
+            kept = result["sets"].setdefault(Path(name).name, new)
+            for part in arguments.parts:
+                for seed in arguments.seeds[:1] if part in CERTAIN else arguments.seeds:
+                    if f"{part}, seed {seed}" in kept["done"]:
+                        continue
+                    made = PARTS[part](found, arguments.base or minilm(), seed)
+                    add(kept, part, seed, made)
+                    result["summary"] = summary(result["sets"])
+                    write_json(arguments.out, json.loads(json.dumps(result)))
+                    for method, scores in made.methods.items():
+                        print(f"{name:32} {method:44} seed {seed}: {scores['ndcg@10']:.4f}", flush=True)
 
 
 if __name__ == "__main__":

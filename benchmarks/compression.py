@@ -18,7 +18,7 @@ SETS = ("cranfield", "medline")
 VARIANTS = (
     *("as it is", "float16", "int8", "vocabulary", "vocabulary + int8", "weights - 30 %", "heads - 25 %"),
     *("3 of 6 layers", "vectors 192", "vectors 96", "vectors int8", "vectors binary", "vectors binary only"),
-    *("vectors product", "vectors 192 int8"),
+    *("vectors product", "vectors product only", "vectors 192 int8"),
 )
 FIGURES = ("model_mb", "vectors_mb", "texts_per_second", "queries_per_second", "ndcg_100", "change_100")
 STORAGES = ("float32", "int8", "binary + int8", "binary", "product 4", "product 4 + int8", "product 8 + int8")

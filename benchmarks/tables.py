@@ -5,12 +5,13 @@
 The tests check that the documents are what this writes.
 """
 
-import json
 import re
-import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from figures import beside, extent, mean, number, read
+from tables_encoders import ENCODERS
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [*ROOT.glob("README*.md"), *(ROOT / "docs").glob("*.md")]
@@ -33,7 +34,7 @@ _METHODS = {
 
 def retrieval() -> str:
     """nDCG@10 on true judgements: a row a method, a column a set."""
-    found = _read("fit_retrieval")
+    found = read("fit_retrieval")
     sets = found["sets"]
     short = {name: "drcd (zh)" if name.startswith("zh") else name for name in sets}
     lines = ["| nDCG@10 | " + " | ".join(short.values()) + " |", "| --- |" + " ---: |" * len(sets)]
@@ -44,9 +45,9 @@ def retrieval() -> str:
     rows: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
         ("documents", lambda s: f"{s['documents']:,}"),
         ("judged queries", lambda s: f"{s['queries']:,}"),
-        ("Spearman, held-out against true", lambda s: f"{_mean(s['spearman of mined and true over methods']):.2f}"),
-        ("fit, s (CPU s)", lambda s: f"{_mean(s['fit wall s']):.0f} ({_mean(s['fit cpu s']):.0f})"),
-        ("ms a query", lambda s: f"{_mean(s['ms a query']):.1f}"),
+        ("Spearman, held-out against true", lambda s: f"{mean(s['spearman of mined and true over methods']):.2f}"),
+        ("fit, s (CPU s)", lambda s: f"{mean(s['fit wall s']):.0f} ({mean(s['fit cpu s']):.0f})"),
+        ("ms a query", lambda s: f"{mean(s['ms a query']):.1f}"),
     ]
     for label, cell in rows:
         lines.append(f"| {label} | " + " | ".join(cell(sets[name]) for name in sets) + " |")
@@ -55,7 +56,7 @@ def retrieval() -> str:
 
 def summary() -> str:
     """The means over the English sets."""
-    means = _read("fit_retrieval")["summary"]["mean of the English sets"]
+    means = read("fit_retrieval")["summary"]["mean of the English sets"]
     names = {
         "bm25": "BM25",
         "all-MiniLM-L6-v2": "all-MiniLM-L6-v2",
@@ -80,7 +81,7 @@ def word2vec() -> str:
         "ws353, 1 thread, %": "skip-gram: WS-353, Spearman × 100",
         "simlex, 1 thread, %": "skip-gram: SimLex-999, Spearman × 100",
     }
-    return _beside("word2vec_vs_gensim", {"inlay": "inlay", "gensim": "gensim"}, rows)
+    return beside("word2vec_vs_gensim", {"inlay": "inlay", "gensim": "gensim"}, rows)
 
 
 def word2vec_costs() -> str:
@@ -97,7 +98,7 @@ def word2vec_costs() -> str:
         "Chinese D=100, CPU s": "Chinese, skip-gram, D=100, 3 epochs",
         "Chinese CBOW D=100, CPU s": "Chinese, CBOW, D=100, 3 epochs",
     }
-    return _beside("word2vec_vs_gensim", {"inlay": "inlay", "gensim": "gensim"}, rows)
+    return beside("word2vec_vs_gensim", {"inlay": "inlay", "gensim": "gensim"}, rows)
 
 
 def word2vec_quality() -> str:
@@ -113,7 +114,7 @@ def word2vec_quality() -> str:
     rows = {f"{key}, {way}, %": f"{name}: {label}" for way, name in ways.items() for key, label in english.items()}
     ways = {"Chinese": "Chinese skip-gram", "Chinese CBOW": "Chinese CBOW"}
     rows |= {f"{key}, {way}, %": f"{name}: {label}" for way, name in ways.items() for key, label in chinese.items()}
-    return _beside("word2vec_vs_gensim", {"inlay": "inlay", "gensim": "gensim"}, rows)
+    return beside("word2vec_vs_gensim", {"inlay": "inlay", "gensim": "gensim"}, rows)
 
 
 def fasttext() -> str:
@@ -134,7 +135,7 @@ def fasttext() -> str:
         "chinese, wordsim-240, %": "Chinese: wordsim-240, Spearman × 100",
         "chinese, wordsim-240 from n-grams, %": "the same from n-grams alone",
     }
-    return _beside("fasttext_speed", {"inlay": "inlay", "fasttext": "fastText", "gensim": "gensim"}, rows)
+    return beside("fasttext_speed", {"inlay": "inlay", "fasttext": "fastText", "gensim": "gensim"}, rows)
 
 
 def glove() -> str:
@@ -153,18 +154,18 @@ def glove() -> str:
         "chinese, semantic, %": "Chinese: CA8 semantic, %",
         "chinese, wordsim-240, %": "Chinese: wordsim-240, Spearman × 100",
     }
-    return _beside("glove_vs_c", {"inlay": "inlay", "C fast": "C"}, rows)
+    return beside("glove_vs_c", {"inlay": "inlay", "C fast": "C"}, rows)
 
 
 def classifier() -> str:
     """The classifier beside fastText: a row a set."""
-    found = _read("classifier_vs_fasttext")["summary"]
+    found = read("classifier_vs_fasttext")["summary"]
     lines = ["| | inlay, CPU s | fastText, CPU s | | inlay, accuracy % | fastText, accuracy % |"]
     lines.append("| --- |" + " ---: |" * 5)
     for name in ("sst2", "trec", "chnsenticorp", "waimai", "thucnews", "fudan"):
         cost, right = found[f"{name}, CPU s"], found[f"{name}, accuracy %"]
-        cells = [_number(cost["median_inlay"]), _number(cost["median_fasttext"]), f"{cost['ratio']:.1f}×"]
-        lines.append(f"| {name} | " + " | ".join([*cells, _range(right["inlay"]), _range(right["fasttext"])]) + " |")
+        cells = [number(cost["median_inlay"]), number(cost["median_fasttext"]), f"{cost['ratio']:.1f}×"]
+        lines.append(f"| {name} | " + " | ".join([*cells, extent(right["inlay"]), extent(right["fasttext"])]) + " |")
     return "\n".join(lines)
 
 
@@ -180,8 +181,8 @@ def peers() -> str:
     }
     lines = ["| CPU s | inlay | the other | |", "| --- | ---: | ---: | ---: |"]
     for label, (name, key, tool) in rows.items():
-        row = _read(name)["summary"][key]
-        cells = [_number(row["median_inlay"]), _number(row[f"median_{tool}"]), f"{row['ratios'][tool]:.1f}×"]
+        row = read(name)["summary"][key]
+        cells = [number(row["median_inlay"]), number(row[f"median_{tool}"]), f"{row['ratios'][tool]:.1f}×"]
         lines.append(f"| {label} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -197,7 +198,7 @@ def lookup() -> str:
         "top 10 of 1M x 300 half, ms": "the same in half precision, ms",
         "top 10 of 1M x 300 int8, ms": "the same in int8, ms",
     }
-    return _beside("lookup", {"inlay": "inlay", "gensim": "gensim"}, rows)
+    return beside("lookup", {"inlay": "inlay", "gensim": "gensim"}, rows)
 
 
 def forward() -> str:
@@ -212,14 +213,14 @@ def forward() -> str:
         for prompts, some in ((1, "one prompt"), (8, "8 prompts")):
             rows[f"generate: {size}, {prompts} texts, ms a token"] = f"GPT-2 {label}, {some}, ms a token"
         rows[f"beam: {size}, 4 texts, ms a token"] = f"GPT-2 {label}, 4 prompts, 4 beams, ms a token"
-    return _beside("forward", {"inlay": "inlay", "transformers": "transformers"}, rows)
+    return beside("forward", {"inlay": "inlay", "transformers": "transformers"}, rows)
 
 
 def pretraining() -> str:
     """Every objective on real text: a row a run."""
     lines = ["| | objective's term | parameters | steps | minutes | held-out loss | unigram entropy | same again |"]
     lines.append("| --- | --- |" + " ---: |" * 6)
-    for name, run in _read("pretrain", "objectives").items():
+    for name, run in read("pretrain", "objectives").items():
         cells = [
             run["term"],
             f"{run['parameters'] / 1e6:.1f} M",
@@ -235,7 +236,7 @@ def pretraining() -> str:
 
 def word_start() -> str:
     """Where the token table starts: a row a way, ranges over the seeds."""
-    found = _read("pretrain", "start")
+    found = read("pretrain", "start")
     lines = [f"| the table starts from | held-out loss | steps to {found['goal']:.2f} |", "| --- | ---: | ---: |"]
     for way, row in found["summary"].items():
         losses, steps = row["heldout_mlm"], row["steps_to_goal"]
@@ -247,7 +248,7 @@ def word_start() -> str:
 def neighbours() -> str:
     """Heads drawn by chance and heads that look at neighbours: a row a recipe, ranges over the seeds."""
     lines = ["| held-out loss | as drawn | `init.neighbours` | unigram entropy | steps |", "| --- |" + " ---: |" * 4]
-    for config, ways in _read("pretrain", "neighbours").items():
+    for config, ways in read("pretrain", "neighbours").items():
         ends = [[run["heldout"]["heldout_mlm"] for run in runs] for runs in ways.values()]
         first = ways["neighbours"][0]
         cells = [f"{min(end):.2f} – {max(end):.2f}" for end in ends]
@@ -265,7 +266,7 @@ def train_speed() -> str:
         rows[f"{part}, peak MB"] = "– peak memory, MB"
         rows[f"{part}, padding"] = "– padding, share of all places"
         rows[f"{part}, loss"] = "– loss of the same batch before the first step"
-    return _beside("train_speed", {"inlay": "inlay", "transformers": "transformers"}, rows)
+    return beside("train_speed", {"inlay": "inlay", "transformers": "transformers"}, rows)
 
 
 def training() -> str:
@@ -275,7 +276,7 @@ def training() -> str:
         "mixed, CPU s a million tokens": "the same, texts of mixed length",
         "causal, CPU s a million tokens": "causal language modelling, full rows",
     }
-    return _beside("train_speed", {"inlay": "inlay", "transformers": "transformers' Trainer"}, rows)
+    return beside("train_speed", {"inlay": "inlay", "transformers": "transformers' Trainer"}, rows)
 
 
 def contrastive() -> str:
@@ -285,12 +286,12 @@ def contrastive() -> str:
         rows[f"{part}: CPU s"] = f"{label}: CPU s"
         rows[f"{part}: peak MB"] = "– peak memory, MB"
         rows[f"{part}: padding"] = "– padding, share of all places"
-    return _beside("contrastive", {"inlay": "inlay", "sentence-transformers": "sentence-transformers"}, rows)
+    return beside("contrastive", {"inlay": "inlay", "sentence-transformers": "sentence-transformers"}, rows)
 
 
 def distillation() -> str:
     """A student taught and the same student alone: a row a start."""
-    found = dict(_read("distill")["summary"])
+    found = dict(read("distill")["summary"])
     teacher = found.pop("teacher")
     lines = ["| student begins | alone | distilled | better by, seed by seed | CPU of a step | teacher |"]
     lines.append("| --- |" + " ---: |" * 5)
@@ -313,7 +314,7 @@ def shards() -> str:
         "20 MB of text, peak MB": "for 20 MB",
         "40 MB of text, peak MB": "for 40 MB",
     }
-    return _beside("shards", {"inlay": "all of inlay shards", "engine": "the tokenizer alone"}, rows)
+    return beside("shards", {"inlay": "all of inlay shards", "engine": "the tokenizer alone"}, rows)
 
 
 def extension() -> str:
@@ -326,7 +327,7 @@ def extension() -> str:
             rows[f"{key}, inside words"] = "– inside words"
             rows[f"{key}, speed, % of before"] = "– speed, % of before"
     tools = {"inlay": "in the model, inlay", "add_tokens": "beside it", "before": "as it was"}
-    return _beside("extend", tools, rows)
+    return beside("extend", tools, rows)
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -336,30 +337,7 @@ TABLES: dict[str, Callable[[], str]] = {
         forward, pretraining, word_start, neighbours, train_speed, training, contrastive, distillation, shards,
         extension,
     )
-}  # fmt: skip
-
-
-def _beside(name: str, tools: dict[str, str], rows: dict[str, str]) -> str:
-    """A row for each of the summary's: costs as medians with the peers' ratios to ours, qualities as ranges."""
-    found = _read(name)["summary"]
-    lines = ["| | " + " | ".join(tools.values()) + " | |", "| --- |" + " ---: |" * (len(tools) + 1)]
-    for key, label in rows.items():
-        row = found[key]
-        show = (lambda values: _number(statistics.median(values))) if "ratio" in row else _range
-        cells = [show(row[tool]) if tool in row else "–" for tool in tools]
-        ratios = [f"{row['ratios'][tool]:.1f}×" for tool in tools if tool in row.get("ratios", {})]
-        alone = [f"{row['ratio']:.1f}×"] if "ratio" in row and not ratios else []
-        lines.append(f"| {label} | " + " | ".join([*cells, ", ".join(ratios or alone)]) + " |")
-    return "\n".join(lines)
-
-
-def _range(values: list[float]) -> str:
-    low, high = _number(min(values)), _number(max(values))
-    return low if low == high else f"{low} – {high}"
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.1f}"
+} | ENCODERS  # fmt: skip
 
 
 _UNMEASURED = "*not measured yet · 尚未测量*"
@@ -375,20 +353,6 @@ def written(text: str) -> str:
             return f"{place[1]}{_UNMEASURED}\n{place[3]}"
 
     return _PLACE.sub(table, text)
-
-
-def _read(name: str, part: str | None = None) -> dict[str, Any]:
-    """The results of a benchmark, or a part of them; FileNotFoundError where it has not been run."""
-    found = json.loads((ROOT / "benchmarks" / "results" / f"{name}.json").read_text(encoding="utf-8"))
-    if part is None:
-        return found
-    if part not in found:
-        raise FileNotFoundError(f"{name}.json has no {part} yet")
-    return found[part]
-
-
-def _mean(values: list[float]) -> float:
-    return statistics.mean(values)
 
 
 if __name__ == "__main__":

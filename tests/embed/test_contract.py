@@ -176,6 +176,7 @@ def test_no_texts_give_no_vectors(name: str) -> None:
         ("one text", {}, "where a list of texts is wanted"),
         (["a"], {"dim": 99}, "dim=99 must lie between 1 and "),
         (["a"], {"dim": 0}, "dim=0 must lie between 1 and "),
+        (["a"], {"dim": 1.5}, "dim=1.5 must lie between 1 and .* and be whole"),
         (["a"], {"batch_size": 0}, "batch_size=0 must be at least 1"),
         ([], {"batch_size": 0}, "batch_size=0 must be at least 1"),
         (["a"], {"prompt": "qeury"}, "prompt='qeury' is unknown; did you mean 'query'"),

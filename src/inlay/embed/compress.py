@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from inlay import __version__
 from inlay.config import to_tree
 from inlay.embed.context import ContextEmbedder
+from inlay.embed.embedder import kept
 from inlay.embed.folder import Parts, read_folder, tokenizer_of, verify
 from inlay.embed.folder_save import ABOUT, save_embedder
 from inlay.embed.quantise import quantise_file
@@ -139,7 +140,7 @@ def _static(parts: Parts, ways: Sequence[Way], texts: Sequence[str]) -> StaticEm
             case Magnitude():
                 embedder = _with_table(embedder, _without_smallest(embedder.table, way.share))
             case Dimensions():
-                _check_dim(way.dim, embedder.dim)
+                kept(way.dim, embedder.dim)
                 embedder = _with_table(embedder, np.ascontiguousarray(embedder.table[:, : way.dim]))
             case Heads() | Depth():
                 raise InputError(f"{parts.place} is a static model: it has no {type(way).__name__.lower()} to cut")
@@ -168,18 +169,13 @@ def _encoder(parts: Parts, ways: Sequence[Way], texts: Sequence[str]) -> Context
             case Depth():
                 model = _shallower(model, way.layers)
             case Dimensions():
-                _check_dim(way.dim, ContextEmbedder(tokenizer, TorchBackend(model), config, parts.dense).dim)
+                kept(way.dim, ContextEmbedder(tokenizer, TorchBackend(model), config, parts.dense).dim)
                 config = replace(config, dim=way.dim)
     return ContextEmbedder(tokenizer, TorchBackend(model), config, parts.dense)
 
 
 def _told(parts: Parts, ways: Sequence[Way]) -> dict[str, Any]:
     return {"from": parts.place.name, "ways": [to_tree(way, Way) for way in ways]}
-
-
-def _check_dim(dim: int, most: int) -> None:
-    if not 1 <= dim <= most:
-        raise InputError(f"dim={dim} must lie between 1 and {most}, the model's own")
 
 
 def _check_share(share: float) -> None:

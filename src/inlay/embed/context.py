@@ -15,7 +15,7 @@ from inlay.batch import Batch
 from inlay.embed import units
 from inlay.embed.backend import Array, Backend, Name
 from inlay.embed.dense import Dense
-from inlay.embed.embedder import EncodeReport, prompt_of, total
+from inlay.embed.embedder import EncodeReport, kept, prompt_of, total
 from inlay.embed.layers import At, Layer, needed
 from inlay.embed.long import LateChunks, Long, Pieces, Truncate, Windows, pieces
 from inlay.embed.pool import Mean, Pool, Segments, pool
@@ -62,8 +62,8 @@ class EmbedConfig:
                 f"default_prompt={self.default_prompt!r} is no prompt{did_you_mean(self.default_prompt, self.prompts)}"
             )
         for name, least in (("max_length", self.max_length), ("dim", self.dim)):
-            if least is not None and least < 1:
-                raise InputError(f"{name}={least} must be at least 1")
+            if least is not None and (not isinstance(least, int) or least < 1):
+                raise InputError(f"{name}={least} must be at least 1, and whole")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -176,7 +176,7 @@ class ContextEmbedder:
         that lose tokens. Batch size, neighbours and threads change a vector by rounding only; with `exact`, by no bit.
         Raises InputError for a single string, for what is no text, and for arguments out of range.
         """
-        width = self._width(dim)
+        width = kept(dim, self.dim)
         reader = self.reader(prompt)
         running = self.running(threads=threads, exact=exact)
         vectors = np.empty((counted(texts), width), np.float32)
@@ -237,14 +237,8 @@ class ContextEmbedder:
         unless `long` is Truncate. Raises InputError for models that read one token's row only ([CLS], the last).
         """
         running = self.running(threads=threads, exact=exact)
-        width = self._width(dim)
+        width = kept(dim, self.dim)
         return units.chunks(self, texts, size, dim=width, prompt=prompt, on_drop=on_drop, running=running)
-
-    def _width(self, dim: int | None) -> int:
-        width = self.dim if dim is None else dim
-        if not 1 <= width <= self.dim:
-            raise InputError(f"dim={dim} must lie between 1 and {self.dim}, the model's own")
-        return width
 
     def running(self, *, threads: int | None = None, exact: bool = False) -> Running:
         """How this model's encoder is run."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from inlay.embed.batches import encoded
 from inlay.embed.context import ContextEmbedder
+from inlay.embed.embedder import kept
 from inlay.embed.layers import combined, needed
 from inlay.embed.long import pieces
 from inlay.embed.pool import pool
@@ -69,9 +70,7 @@ def distil_static(
     encoder's, and for words that no vocabulary can hold.
     """
     config = config or Distil()
-    dim = config.dim or min(_USUAL, embedder.dim)
-    if dim > embedder.dim:
-        raise InputError(f"dim={dim} must lie between 1 and {embedder.dim}, the encoder's own")
+    dim = kept(config.dim or min(_USUAL, embedder.dim), embedder.dim)
     own = embedder.tokenizer
     tokenizer = _over_words(own, words) if words else own
     tokens = list(tokenizer.vocabulary)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, overload
 
@@ -56,6 +57,14 @@ def total(reports: Iterable[EncodeReport]) -> EncodeReport:
 
 ASKED: Mapping[str, tuple[str, ...]] = {"query": ("query",), "document": ("document", "passage", "corpus")}
 """Prompts that may be asked of every embedder, and the names that models have for them."""
+
+
+def kept(dim: int | None, own: int) -> int:
+    """How many dimensions are kept of a model's own; None: all. InputError for what is no such number."""
+    width = own if dim is None else dim
+    if not isinstance(width, Integral) or not 1 <= width <= own:
+        raise InputError(f"dim={dim} must lie between 1 and {own}, the model's own, and be whole")
+    return int(width)
 
 
 def prompt_of(prompts: Mapping[str, str], name: str | None, default: str | None = None) -> str:

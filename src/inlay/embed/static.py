@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inlay.batch import Batch
-from inlay.embed.embedder import EncodeReport, prompt_of
+from inlay.embed.embedder import EncodeReport, kept, prompt_of
 from inlay.embed.reading import blocks, counted
 from inlay.embed.wordcache import WordCache
 from inlay.errors import InputError
@@ -104,9 +104,7 @@ class StaticEmbedder:
         Raises InputError for a single string, for what is no text, and for a `dim` or `batch_size` out of range.
         """
         prompt_of({}, prompt)
-        width = self.dim if dim is None else dim
-        if not 1 <= width <= self.dim:
-            raise InputError(f"dim={dim} must lie between 1 and {self.dim}, the model's own")
+        width = kept(dim, self.dim)
         vectors = np.empty((counted(texts), width), np.float32)
         tokens = dropped = unknown = empty = 0
         for start, block in blocks(texts, batch_size):

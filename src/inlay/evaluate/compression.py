@@ -182,13 +182,15 @@ def _vectors(
 ) -> Iterator[Row | Skipped]:
     """The same vectors in fewer bytes: dimensions cut off, codes, and both."""
     dim = documents.shape[1]
+    part = min(4, dim)
     codes: dict[str, tuple[str, int, Storage | None]] = {
         f"vectors {dim // 2}": ("the first half of the dimensions", dim // 2, None),
         f"vectors {dim // 4}": ("the first quarter of the dimensions", dim // 4, None),
         "vectors int8": ("a byte for each number", dim, Int8()),
         "vectors binary": ("signs, the best 10 times as many scored again by int8", dim, Binary()),
         "vectors binary only": ("signs, scored again by the query's numbers", dim, Binary(rescore=None)),
-        "vectors product": ("a byte for 4 numbers", dim, Product(part=min(4, dim))),
+        "vectors product": ("a byte for 4 numbers, the best again by int8", dim, Product(part=part, rescore=Int8())),
+        "vectors product only": ("a byte for 4 numbers", dim, Product(part=part)),
         f"vectors {dim // 2} int8": ("both", dim // 2, Int8()),
     }
     for name, (what, width, storage) in codes.items():
