@@ -246,11 +246,10 @@ def plot(result: dict[str, Any], path: Path) -> None:
             label=name,
             linestyle=("-", "--", ":")[number // 10],
         )
-    left.axhline(0, color="black", linewidth=0.8)
+    left.axhline(0, color="black", linewidth=0.8, label="unigram entropy")
     left.set_xlabel("million tokens read")
     left.set_ylabel("held-out loss of telling tokens, less the unigram entropy (nats)")
     left.set_title("every objective")
-    left.legend(fontsize=8)
     colours = dict(zip(result.get("start", {}).get("runs", {}), ("C0", "C1", "C2"), strict=False))
     for way, found_runs in result.get("start", {}).get("runs", {}).items():
         for number, found in enumerate(found_runs):
@@ -264,7 +263,6 @@ def plot(result: dict[str, Any], path: Path) -> None:
     right.set_xlabel("step")
     right.set_ylabel("held-out loss of masked tokens (nats)")
     right.set_title("where the token table starts, three seeds")
-    right.legend(fontsize=8)
     for number, (config, ways) in enumerate(result.get("neighbours", {}).items()):
         for way, found_runs in ways.items():
             for once, found in enumerate(found_runs):
@@ -276,11 +274,13 @@ def plot(result: dict[str, Any], path: Path) -> None:
                     linestyle="-" if way == "neighbours" else ":",
                     label=None if once else f"{config}, {way}",
                 )
-    third.axhline(0, color="black", linewidth=0.8)
+    third.axhline(0, color="black", linewidth=0.8, label="unigram entropy")
     third.set_xlabel("million tokens read")
     third.set_ylabel("held-out loss, less the unigram entropy (nats)")
     third.set_title("what the first heads look at, two seeds")
-    third.legend(fontsize=8)
+    for axis in figure.axes:
+        if axis.lines:
+            axis.legend(fontsize=8)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
 
