@@ -33,20 +33,20 @@ def able(config: ModelConfig) -> bool:
     return isinstance(config.input.position, Learned) and stack is not None and stack.relative is None
 
 
-def looks(model: Model) -> torch.Tensor:
+def looks(model: Model, n: int = 60) -> torch.Tensor:
     """(H, T, T): the weights of the first block's attention on a text of tokens that are all different."""
     stack = model.encoder if model.encoder is not None else model.decoder
     block = stack.blocks[0]
     seen: list[torch.Tensor] = []
     hook = block.attention.qkv.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
-    batch = Batch.of([torch.randperm(499)[:60].add(1).tolist()])
+    batch = Batch.of([torch.randperm(499)[:n].add(1).tolist()])
     model(batch, target=batch) if model.encoder is not None and model.decoder is not None else model(batch)
     hook.remove()
     attention = block.attention
     q, k, _ = attention.qkv(seen[0]).unflatten(-1, (3, attention.n_heads, attention.d_head)).permute(1, 2, 0, 3)
     scores = q @ k.transpose(1, 2) * attention.scale
     if stack.stack.causal:
-        scores = scores.masked_fill(torch.ones(60, 60).triu(1).bool(), -math.inf)
+        scores = scores.masked_fill(torch.ones(n, n).triu(1).bool(), -math.inf)
     return scores.softmax(-1)
 
 
@@ -64,6 +64,32 @@ def test_each_head_of_the_first_block_looks_at_its_neighbour(name: str) -> None:
         by_distance = {d: float(weights.diagonal(d).mean()) for d in range(-20, 1 if causal else 21)}
         assert max(by_distance, key=by_distance.__getitem__) == shift
         assert by_distance.pop(shift) > 5 * max(by_distance.values())
+
+
+@torch.no_grad()
+def test_the_heads_of_a_wide_model_do_not_look_far_away_too() -> None:
+    config = wide("bert-tiny")
+    assert config.encoder is not None
+    encoder = replace(config.encoder, d_model=768, n_heads=12, n_layers=1)
+    layer = replace(config.input, position=Learned(max_len=256))
+    model = replace(config, input=layer, encoder=encoder).build(seed=0).eval()
+    look_at_neighbours(model)
+    for head, weights in enumerate(looks(model, 200)):
+        by_distance = {d: float(weights.diagonal(d).mean()) for d in range(-150, 151)}
+        assert by_distance.pop((head // 2 + 1) * (1 if head % 2 else -1)) > 5 * max(by_distance.values())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", [name for name in TINY if able(preset(name))])
+def test_what_neighbours_say_is_as_loud_as_the_row_over_all_layers_of_a_block(name: str) -> None:
+    model = wide(name).build(seed=0).eval()
+    look_at_neighbours(model)
+    stack = model.encoder if model.encoder is not None else model.decoder
+    block, times = stack.blocks[0], stack.stack.n_layers / stack.stack.n_blocks
+    rows = model.input(model.pack(Batch.of([torch.randperm(499)[:60].add(1).tolist()])))
+    read = block.attention_norm(rows) if block.norm_first else rows
+    said = block.attention.out(block.attention.qkv(read).chunk(3, -1)[2])  # of one row, as if it alone were seen
+    torch.testing.assert_close(said.square().mean() * times, rows.square().mean(), rtol=0.2, atol=0)
 
 
 @pytest.mark.parametrize("name", [name for name in TINY if not able(preset(name))])

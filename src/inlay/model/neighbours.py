@@ -23,9 +23,10 @@ from inlay.model.stack import Block
 
 _GOLDEN = (math.sqrt(5) - 1) / 2
 _CLEAR = 2.0
-"""By how much, in nats, the neighbour outweighs all other rows together at first; more is slow to unlearn."""
+"""By how much, in nats, the neighbour would outweigh all other rows together, scored alike, at first; as their scores
+scatter, they weigh more than that. More is slow to unlearn."""
 _ROWS = 128
-"""Rows on which the heads are measured."""
+"""Rows on which the heads are measured; in a longer text, a neighbour weighs less."""
 
 
 def need_neighbours(config: ModelConfig) -> None:
@@ -57,8 +58,8 @@ def need_neighbours(config: ModelConfig) -> None:
 def look_at_neighbours(model: Model) -> None:
     """Fill the position table with waves, and let the first block's heads look at neighbours; nothing is drawn.
 
-    The waves' root mean square is √2 times that of the token table, so that a row says where it stands before all.
-    Two models that share their tables may both be given.
+    The waves' root mean square is √2 times that of token vectors, so that a row says where it stands before all.
+    Two models that share their tables may both be given. Of an encoder and a decoder, the encoder looks.
     Raises InputError for an architecture that has no learned positions, or relative ones beside them.
     """
     need_neighbours(model.config)
@@ -67,7 +68,7 @@ def look_at_neighbours(model: Model) -> None:
     assert stack is not None
     assert isinstance(layer.position, LearnedPositions)
     table, offset = layer.position.table.weight, layer.position.cfg.offset
-    size = layer.table().square().mean().sqrt()
+    size = layer.table().square().mean().sqrt() * abs(layer.config.scale)
     frequency = _frequencies(table.size(1), table.device)
     places = torch.arange(len(table) - offset, device=table.device)
     table[offset:] = 2 * size * _waves(places, frequency)
@@ -114,13 +115,14 @@ def _rows(model: Model) -> Tensor:
 def _look(block: Block, layer: InputLayer, frequency: Tensor, *, causal: bool, times: float, rows: Tensor) -> None:
     """Give every head of the block its distance, its share of the waves, and weights that make the neighbour clear."""
     attention, half = block.attention, len(frequency)
+    loud = rows.square().mean()  # of what attention adds to, which is not what it reads where the norm comes first
     rows = block.attention_norm(rows) if block.norm_first else rows
     back = torch.linalg.pinv(layer.project.weight) if isinstance(layer.project, nn.Linear) else None
     waves = min(attention.d_head // 2, half)
     inner = attention.n_heads * attention.d_head
     goal = math.log(len(rows)) + _CLEAR
     for head in range(attention.n_heads):
-        chosen = (torch.arange(waves, device=frequency.device) * (half // waves) + head) % half
+        chosen = _share(head, waves, half, frequency.device)
         shift = _shift(head, causal=causal)
         ask = torch.zeros(2 * waves, 2 * half, device=rows.device)
         turn = torch.zeros_like(ask)
@@ -139,9 +141,17 @@ def _look(block: Block, layer: InputLayer, frequency: Tensor, *, causal: bool, t
         attention.qkv.weight[at : at + 2 * waves] = gain * ask
         attention.qkv.weight[inner + at : inner + at + 2 * waves] = gain * turn
     seen = attention.out(attention.qkv(rows)[:, 2 * inner :])
-    louder = float((rows.square().mean() / seen.square().mean() / times).sqrt().sqrt())
+    louder = float((loud / seen.square().mean() / times).sqrt().sqrt())
     attention.qkv.weight[2 * inner :] *= louder
     attention.out.weight *= louder
+
+
+def _share(head: int, waves: int, half: int, device: torch.device) -> Tensor:
+    """(W,) one of each half // W waves that follow each other, another for every head; not always the same one: evenly
+    spaced waves would come back after 2W positions."""
+    number, step = torch.arange(waves, device=device), half // waves
+    scattered = ((number.double() ** 2 * _GOLDEN) % 1 * step).long()
+    return number * step + (head + 2 * scattered) % step
 
 
 def _shift(head: int, *, causal: bool) -> int:

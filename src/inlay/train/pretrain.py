@@ -183,14 +183,15 @@ def objective_of(config: Pretrain, model: ModelConfig, tokenizer: Tokenizer) -> 
     if config.init.frequencies:
         need_bias(objective.teller.config if objective.teller else model)
     if config.init.neighbours:
-        need_neighbours(model)
+        for one in (model, *([objective.teller.config] if objective.teller else [])):
+            need_neighbours(one)
     return objective
 
 
 def trainer_of(
     config: Pretrain, model: Model, tokenizer: Tokenizer, shards: Shards, world: World | None = None
 ) -> Trainer:
-    """The trainer of the model on the shards' training text; who tells tokens begins as `init` says."""
+    """The trainer of the model on the shards' training text; the model and who tells tokens begin as `init` says."""
     batches = Work(config, None).packed(shards, "train")
     objective = objective_of(config, model.config, tokenizer)
     if config.init.neighbours:
