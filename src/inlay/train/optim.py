@@ -10,6 +10,7 @@ from torch import nn
 
 from inlay.errors import InputError
 
+_INPUT = re.compile(r"(?:model|objective\.\w+)\.input\.")
 _BLOCK = re.compile(r"(?:model|objective\.\w+)\.(?:encoder|decoder)\.blocks\.(\d+)\.")
 
 
@@ -114,7 +115,7 @@ def _depths(named: Mapping[str, nn.Parameter]) -> dict[str, int]:
     """0 for the input layer, 1 for the first block, …, one more than the last block for heads and all else."""
     blocks = {name: int(match[1]) + 1 for name in named if (match := _BLOCK.match(name))}
     top = max(blocks.values(), default=0) + 1
-    return {name: 0 if name.startswith("model.input.") else blocks.get(name, top) for name in named}
+    return {name: 0 if _INPUT.match(name) else blocks.get(name, top) for name in named}
 
 
 def _check(lr: float, weight_decay: float, *shares: float) -> None:
