@@ -192,7 +192,7 @@ def from_scratch(found: Set, base: str, seed: int) -> Measured:
 
 
 def reranked(found: Set, base: str, seed: int) -> Measured:
-    """A cross-encoder trained on mined pairs, with the bar and without it; each query costs many pairs to read."""
+    """A cross-encoder trained on mined pairs, whether its bar lets it pass or not; a query costs many pairs to read."""
     begin, truth = time.monotonic(), found.truth
     distinct = list(dedup(truth.documents))
     held = hold_out(distinct, seed=seed, searched=2_000)
@@ -281,24 +281,31 @@ def summary(sets: dict[str, Any]) -> dict[str, Any]:
 
 
 def _gains(sets: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """For each recipe: tuned against base on every set and seed, and whether the gate let pass what gained."""
+    """For each recipe: tuned against base on every set and seed, and whether the gate let pass what gained.
+
+    Sets on which the base has not been measured yet are left out; a tie is neither gain nor loss.
+    """
     table: dict[str, dict[str, Any]] = {}
     for found in sets.values():
+        if "base" not in found["methods"]:
+            continue
+        base = statistics.mean(found["methods"]["base"].values())
         for recipe, told in found["told"].items():
             if recipe not in RECIPES:
                 continue
-            base = found["methods"]["base"]["0"]
             row = table.setdefault(
                 recipe, {"gained": 0, "lost": 0, "kept and gained": 0, "kept and lost": 0, "changes": [], "sts": []}
             )
             for seed, gate in told.items():
                 change = found["methods"][f"{recipe}: whole"][seed] - base
-                row["gained" if change > 0 else "lost"] += 1
+                if change:
+                    row["gained" if change > 0 else "lost"] += 1
                 row["changes"].append(round(change, 4))
                 row["sts"].append(gate["sts"])
                 if gate["kept"]:
-                    better = found["methods"][f"{recipe}: gated"][seed] > base
-                    row["kept and gained" if better else "kept and lost"] += 1
+                    gain = found["methods"][f"{recipe}: gated"][seed] - base
+                    if gain:
+                        row["kept and gained" if gain > 0 else "kept and lost"] += 1
     return table
 
 

@@ -150,7 +150,10 @@ def summary(runs: list[Job], comparison: Comparison) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for row in comparison.rows:
         chosen = [run for run in runs if run["part"] == row.part and row.where.items() <= run.items()]
-        values = {tool: [run[row.key] for run in chosen if run["tool"] == tool] for tool in comparison.tools}
+        values = {
+            tool: [run[row.key] for run in chosen if run["tool"] == tool and row.key in run]
+            for tool in comparison.tools
+        }
         values = {tool: taken for tool, taken in values.items() if taken}
         if not values:
             continue
