@@ -332,6 +332,9 @@ def main() -> None:
     arguments = parser.parse_args()
     Live.enabled = False
     result: dict[str, Any] = json.loads(arguments.out.read_text("utf-8")) if arguments.out.exists() else {"sets": {}}
+    base = arguments.base or minilm()
+    if result.setdefault("base", Path(base).name) != Path(base).name:
+        raise SystemExit(f"{arguments.out}: measured with the base {result['base']}; name another --out")
     result["machine"] = machine(("torch", "numpy", "tokenizers"))
     result["recipes"] = {name: to_tree(RECIPES[name]) for name in RECIPES}
     with tempfile.TemporaryDirectory() as folder:
@@ -344,7 +347,7 @@ def main() -> None:
                 for seed in arguments.seeds[:1] if part in CERTAIN else arguments.seeds:
                     if f"{part}, seed {seed}" in kept["done"]:
                         continue
-                    made = PARTS[part](found, arguments.base or minilm(), seed)
+                    made = PARTS[part](found, base, seed)
                     add(kept, part, seed, made)
                     result["summary"] = summary(result["sets"])
                     write_json(arguments.out, json.loads(json.dumps(result)))

@@ -43,7 +43,9 @@ Quick = Annotated[bool, typer.Option("--quick", help="A tenth of the steps, for 
 Recipe = Annotated[
     Path | None, typer.Option(metavar="FILE", show_default=False, help="YAML with settings of the recipe.")
 ]
-Assign = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="One setting of the recipe. Repeatable.")]
+Assign = Annotated[
+    list[str], typer.Option("--set", metavar="KEY=VALUE", help="One setting, as in the examples. Repeatable.")
+]
 Seed = Annotated[int, typer.Option(metavar="N", min=0, max=2**63 - 1, help="Of everything that is drawn by chance.")]
 Lang = Annotated[
     str,

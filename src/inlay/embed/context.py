@@ -5,6 +5,7 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, Self, overload
 
@@ -62,7 +63,7 @@ class EmbedConfig:
                 f"default_prompt={self.default_prompt!r} is no prompt{did_you_mean(self.default_prompt, self.prompts)}"
             )
         for name, least in (("max_length", self.max_length), ("dim", self.dim)):
-            if least is not None and (not isinstance(least, int) or least < 1):
+            if least is not None and (not isinstance(least, Integral) or least < 1):
                 raise InputError(f"{name}={least} must be at least 1, and whole")
 
 
