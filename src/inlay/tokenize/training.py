@@ -1,7 +1,8 @@
 """Learn an engine of each kind from a stream of texts; the same texts give the same tokenizer in every process."""
 
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from inlay.errors import InputError
@@ -38,7 +39,10 @@ def learn(texts: Iterator[str], config: TokenizerConfig) -> "Engine":
             engine.pre_tokenizer = pre_tokenizers.Sequence([spaces, pre_tokenizers.Punctuation()])
             engine.decoder = decoders.Metaspace()
             engine.normalizer = _normalizer(config)
-            _fit(engine, texts, config, limit_alphabet=max(config.size // 2, 1))
+            limit = max(config.size // 2, 1)
+            letters = _Letters(texts, engine.normalizer)
+            _fit(engine, letters, config, size=config.size + limit, limit_alphabet=limit)
+            engine.model = _cut(engine, config, letters.rarest(limit))
         case Unigram():
             engine = _unigram(texts, config)
             engine.decoder = decoders.Metaspace()
@@ -93,10 +97,13 @@ def _wordpiece(texts: Iterator[str], config: WordPiece) -> "Engine":
         [words, pre_tokenizers.Metaspace(prepend_scheme="always", split=False)]
     )
     alphabet_limit = max(config.size // 3, 2)
-    _fit(marks, texts, config, size=config.size + alphabet_limit, limit_alphabet=alphabet_limit)
+    letters = _Letters(texts, marks.normalizer)
+    _fit(marks, letters, config, size=config.size + alphabet_limit, limit_alphabet=alphabet_limit)
 
+    rare = letters.rarest(alphabet_limit)
     learned = sorted(marks.get_vocab(with_added_tokens=False).items(), key=lambda item: item[1])
     tokens = [token for token, _ in learned if token not in config.specials and token != _START]
+    tokens = [token for token in tokens if rare.isdisjoint(token)]
     characters = [token for token in tokens if len(token) == 1]
     inside = [c for c in characters if len(words.pre_tokenize_str(marks.normalizer.normalize_str(f"a{c}"))) == 1]
     merged = [token for token in tokens if len(token) > 1]
@@ -107,6 +114,43 @@ def _wordpiece(texts: Iterator[str], config: WordPiece) -> "Engine":
     engine = Tokenizer(models.WordPiece(vocab=vocabulary, unk_token="[UNK]"))
     engine.normalizer, engine.pre_tokenizer = marks.normalizer, words
     return engine
+
+
+class _Letters:
+    """Texts that are passed on while their characters are counted.
+
+    Where there are more characters than may stay, the engine drops the rarest in the order of a hash map: of those that
+    are equally rare, others stay in the next run. Here all that are as rare as one that it drops are dropped.
+    """
+
+    def __init__(self, texts: Iterator[str], normalizer: Any) -> None:
+        self.texts, self.normalizer = texts, normalizer
+        self.counts: Counter[str] = Counter()
+
+    def __iter__(self) -> Iterator[str]:
+        for text in self.texts:
+            self.counts.update(self.normalizer.normalize_str(text) if self.normalizer else text)
+            yield text
+
+    def rarest(self, limit: int) -> set[str]:
+        """Characters that are no more frequent than one that does not stay, if `limit` may, the mark among them."""
+        ranked = sorted(((n, c) for c, n in self.counts.items() if not c.isspace()), reverse=True)
+        if len(ranked) < limit:
+            return set()
+        most = ranked[limit - 1][0]
+        return {c for n, c in ranked if n <= most}
+
+
+def _cut(engine: "Engine", config: BPE, rare: set[str]) -> Any:
+    """The BPE model without these characters and what is merged of them, and no larger than it may be."""
+    from tokenizers import models
+
+    model = json.loads(engine.to_str())["model"]
+    ordered = sorted(model["vocab"], key=model["vocab"].__getitem__)
+    stay = [token for token in ordered if token in config.specials or rare.isdisjoint(token)][: config.size]
+    vocabulary = {token: i for i, token in enumerate(stay)}
+    merges = [(a, b) for a, b in map(tuple, model["merges"]) if {a, b, a + b} <= vocabulary.keys()]
+    return models.BPE(vocab=vocabulary, merges=merges, unk_token="[UNK]")
 
 
 def _unigram(texts: Iterator[str], config: Unigram) -> "Engine":
@@ -148,7 +192,7 @@ def _repeatable(learned: list[tuple[str, float]]) -> list[tuple[str, float]]:
     return sorted(scores.items(), key=lambda item: (-item[1], item[0]))
 
 
-def _fit(engine: "Engine", texts: Iterator[str], config: _Learned, *, size: int | None = None, **options: Any) -> None:
+def _fit(engine: "Engine", texts: Iterable[str], config: _Learned, *, size: int | None = None, **options: Any) -> None:
     from tokenizers import models, trainers
 
     names = {
